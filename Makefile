@@ -1,0 +1,36 @@
+# Everything runs from .venv, made from the hash-locked requirements.
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+LOCK := infra/bootstrap.lock requirements.lock pyproject.toml
+
+.PHONY: demo test check lock clean
+
+demo: .venv/ready  ## train, compare and export on the default data; ORIGIN=shapes needs no npm registry
+	@$(BIN)/graft run $(if $(ORIGIN),--set data.source.origin.name=$(ORIGIN) --set data.target.origin.name=$(ORIGIN))
+
+test: .venv/ready  ## the tests
+	@$(BIN)/python -m pytest
+
+check: .venv/ready  ## format, lint, types, tests: what CI runs
+	@infra/browser.sh
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+lock: .venv/ready  ## pin every dependency anew; no registry's host name is written
+	$(BIN)/uv pip compile pyproject.toml --all-extras --python-version 3.11 --upgrade --no-strip-extras \
+	  --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet --output-file requirements.lock
+
+.venv/ready: $(LOCK)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "graft needs Python 3.11; here is " + sys.version.split()[0] + "; name one with: make PYTHON=/path/to/python3.11")'
+	@echo "Installing into .venv (about 2.5 GB; once)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r infra/bootstrap.lock
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+clean:  ## remove the environment and every artefact of this clone; downloads stay cached
+	rm -rf .venv .graft data features models reports

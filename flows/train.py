@@ -1,0 +1,157 @@
+"""train: ingest > validate > extract > pretrain > finetune > evaluate > export, a Prefect task per stage."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    update_progress_artifact,
+)
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
+
+from flows import show
+from graft.core import settings as settings_file
+from graft.core.errors import EnvironmentProblem, GraftError
+from tasks import report
+from tasks.adapters import dvc, lock
+from tasks.adapters.files import read_json
+from tasks.choices import Choices
+from tasks.ingest import fingerprint
+from tasks.workspace import ROLES, STAGES, Workspace
+
+Stage = Literal["ingest", "validate", "extract", "pretrain", "finetune", "evaluate", "export"]
+
+REFUSED, UNAVAILABLE = "Refused", "Unavailable"
+EXIT_CODES = {REFUSED: 1, UNAVAILABLE: 3}
+"""A failed run's state name says who can mend it, and is the command's exit code."""
+
+
+@flow(
+    name="train",
+    description="Reuse the source to learn the target; prove the gain; export.",
+    log_prints=False,
+)
+def train(workspace: str = ".", from_stage: Stage | None = None, until: Stage | None = None) -> Any:
+    """Bring every stage up to date.
+
+    Args:
+        workspace: folder with params.yaml and dvc.yaml.
+        from_stage: run this stage again even if nothing changed, and leave earlier ones as they are.
+        until: stop after this stage.
+
+    Returns:
+        A Completed state, or a Failed one named Refused (bad input, gate) or Unavailable (environment).
+    """
+    try:
+        place = Workspace.find(Path(workspace))
+        choices = Choices.of(settings_file.load(place.params))
+        with lock.held(place.lock):
+            return _run(place, choices, from_stage, until)
+    except GraftError as error:
+        return failed(error)
+
+
+def start(workspace: Path, from_stage: str | None, until: str | None) -> tuple[int, str]:
+    """Run the flow in this process: the exit code and, if it is not 0, the one line that says why."""
+    state: Any = train(str(workspace), from_stage, until, return_state=True)
+    if state.is_completed():
+        return 0, ""
+    return EXIT_CODES.get(state.name, 1), state.message or f"the run ended {state.name}; its log is in Prefect"
+
+
+def failed(error: GraftError) -> State[Any]:
+    """The state that a refused run ends in: one line, no traceback."""
+    name = UNAVAILABLE if error.exit_code == EnvironmentProblem.exit_code else REFUSED
+    return Failed(name=name, message=str(error))
+
+
+def _run(place: Workspace, choices: Choices, first: str | None, last: str | None) -> State[Any]:
+    planned = plan(first, last)
+    stale = dvc.stale(place.root)
+    forced = {first} if first else set()
+    if "ingest" in planned and _origins_changed(place, choices):
+        forced.add("ingest")
+    worked = False
+    for name in planned:
+        due = worked or name in stale or name in forced
+        state = STAGE_TASKS[name](str(place.root), due=due, force=name in forced, return_state=True)
+        if not state.is_completed():
+            return Failed(name=state.name, message=state.message)
+        worked = worked or state.message != "up to date"
+    if "export" in planned:
+        _publish_artifacts(place)
+    return Completed(message=f"{len(planned)} stages up to date")
+
+
+def plan(first: str | None, last: str | None) -> list[str]:
+    """The stages from `first` to `last`, both included.
+
+    Raises:
+        UsageError: `last` comes before `first`.
+    """
+    from graft.core.errors import UsageError
+
+    start = STAGES.index(first) if first else 0
+    end = STAGES.index(last) if last else len(STAGES) - 1
+    if end < start:
+        raise UsageError(f"--until {last} comes before --from {first}")
+    return list(STAGES[start : end + 1])
+
+
+def _origins_changed(place: Workspace, choices: Choices) -> bool:
+    """Whether a folder outside the workspace, which DVC does not watch, differs from what ingest read."""
+    if not place.origins_record.exists():
+        return False
+    seen = read_json(place.origins_record)
+    return any(fingerprint(choices.origin(role)) != seen.get(role, "") for role in ROLES)
+
+
+def _stage(name: str) -> Any:
+    @task(name=name, task_run_name=name, retries=0, persist_result=False)
+    def bring_up_to_date(root: str, due: bool, force: bool) -> State[Any]:
+        show.current.started(name)
+        try:
+            outcome = dvc.Outcome(name, "up to date")
+            if due:
+                events = _Events(name)
+                outcome = dvc.bring_up_to_date(Path(root), name, force, events, get_run_logger().info)
+        except GraftError as error:
+            show.current.ended(name, "failed")
+            return failed(error)
+        show.current.ended(name, outcome.what)
+        return Completed(message=outcome.what)
+
+    return bring_up_to_date
+
+
+class _Events:
+    """Progress of a stage: to the terminal at once, to Prefect's page every whole percent."""
+
+    def __init__(self, stage: str) -> None:
+        self._stage = stage
+        self._artifacts: dict[str, Any] = {}
+        self._percent: dict[str, int] = {}
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        what, done, total = str(event["what"]), int(event["done"]), max(1, int(event["total"]))
+        show.current.progressed(what, done, total)
+        percent = 100 * done // total
+        if what not in self._artifacts:
+            self._artifacts[what] = create_progress_artifact(float(percent), description=what)
+        elif percent > self._percent[what]:
+            update_progress_artifact(self._artifacts[what], float(percent))
+        self._percent[what] = percent
+
+
+STAGE_TASKS = {name: _stage(name) for name in STAGES}
+
+
+def _publish_artifacts(place: Workspace) -> None:
+    """What a person looks at in Prefect's UI: the results' table and a link to the report."""
+    report.write(place)
+    create_markdown_artifact(report.markdown(place), key="results", description="What reuse gained")
+    create_link_artifact(place.report.as_uri(), link_text="the report", key="report", description="Pictures and plots")

@@ -1,0 +1,103 @@
+"""`graft ...`: the commands. Whatever is heavy is imported inside the command that needs it."""
+
+import os
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from graft.core.errors import GraftError
+
+STAGES = ("ingest", "validate", "extract", "pretrain", "finetune", "evaluate", "export")
+
+app = typer.Typer(
+    help="Reuse a labelled data set from one domain to get a better model in another.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0 done, 1 gate refused or bad input, 2 usage, 3 environment unavailable."""
+    try:
+        app()
+    except GraftError as error:
+        _refuse(str(error), error.exit_code)
+
+
+@app.callback()
+def _common() -> None:
+    """A callback keeps the commands named even while there is only one."""
+
+
+def _stage(value: str | None) -> str | None:
+    if value is not None and value not in STAGES:
+        raise typer.BadParameter(f"{value!r} is no stage; stages: {', '.join(STAGES)}")
+    return value
+
+
+@app.command()
+def run(
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting in params.yaml first; may be repeated."),
+    ] = None,
+    from_stage: Annotated[
+        str | None,
+        typer.Option("--from", metavar="STAGE", callback=_stage, help="Run this stage again and what follows."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="STAGE", callback=_stage, help="Stop after this stage.")
+    ] = None,
+) -> None:
+    """Bring the pipeline up to date and show what reuse gained."""
+    from rich.console import Console
+
+    from graft.core import settings
+    from tasks import choices
+    from tasks.workspace import Workspace
+
+    console = Console()
+    workspace = Workspace.find()
+    for change in settings.set_values(workspace.params, assignments or [], choices.Choices.of):
+        console.print(f"params.yaml: {change}", highlight=False, markup=False)
+    choices.Choices.of(settings.load(workspace.params))
+    os.chdir(workspace.root)
+
+    from flows import environment
+
+    environment.prepare(workspace.root)
+    from flows import show, train
+    from tasks import report
+
+    with show.Terminal(console) as terminal:
+        show.use(terminal)
+        code, problem = train.start(workspace.root, from_stage, until)
+    if code:
+        _refuse(problem, code)
+    if until in (None, "export"):
+        report.show(workspace, console)
+
+
+@app.command()
+def doctor() -> None:
+    """Look at versions, pins, registries, disk and store: what is wrong, and what to do."""
+    from rich.console import Console
+
+    from tasks import doctor as checks
+
+    console = Console()
+    findings = checks.examine()
+    checks.show(findings, console)
+    if any(finding.state == "broken" for finding in findings):
+        raise typer.Exit(3)
+
+
+def _refuse(message: str, code: int) -> NoReturn:
+    print(f"graft: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

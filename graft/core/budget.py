@@ -1,0 +1,31 @@
+"""How much training an arm of the comparison may use: the same for all of them."""
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What one training may spend.
+
+    Attributes:
+        steps: gradient steps on the whole network.
+        batch_size: pictures per step.
+        learning_rate: the peak of the schedule.
+        evaluations: how often the validation split is looked at; the best state is kept (early stopping).
+        seed: of the initial weights, the order and the augmentation.
+    """
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    evaluations: int
+    seed: int
+
+    @property
+    def steps_per_evaluation(self) -> int:
+        """At least one; the last, shorter stretch is evaluated too."""
+        return max(1, self.steps // self.evaluations)
+
+    def at(self, learning_rate: float) -> "Budget":
+        """The same budget with another peak learning rate."""
+        return replace(self, learning_rate=learning_rate)

@@ -1,0 +1,84 @@
+"""What travels between stages: pictures on their way in, packed arrays on their way to training."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+SPLITS = ("train", "validation", "test", "unseen")
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total) while long work goes on."""
+
+
+class Picture(NamedTuple):
+    """One labelled picture as an origin hands it over: still encoded, untrusted, never changed.
+
+    Attributes:
+        path: relative POSIX path within the domain, unique, `label/name.ext` by custom.
+        label: class name.
+        data: the encoded file, JPEG or PNG.
+        group: what must be told apart when results are read (art style, camera, patient); "" if there is none.
+        unseen: True if its group is kept out of all training and forms the second test set.
+    """
+
+    path: str
+    label: str
+    data: bytes
+    group: str
+    unseen: bool
+
+
+@dataclass(frozen=True)
+class Request:
+    """What ingest asks of an origin: the pictures of one domain.
+
+    Attributes:
+        domain: name of the domain, `animals` say.
+        seed: origins that draw or sample do so from this alone.
+        size_px: edge of the square pictures the model will see; procedural origins draw at this size.
+        cache: folder outside the clone for downloads, every file in it checked by hash before use.
+        progress: to be called with (done, total) now and then.
+    """
+
+    domain: str
+    seed: int
+    size_px: int
+    cache: Path
+    progress: Progress = lambda done, total: None
+
+
+@dataclass(frozen=True)
+class Split:
+    """Pictures and labels of one split, row by row.
+
+    Attributes:
+        images: (n, size, size, channels) uint8 in [0, 255]; may be memory-mapped.
+        labels: (n,) int64 in [0, n_classes).
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: NDArray[np.int64]) -> "Split":
+        """The split made of `rows` (indices), in that order."""
+        return Split(np.asarray(self.images[rows]), self.labels[rows])
+
+
+def draw_per_class(labels: NDArray[np.int64], per_class: int | None, seed: int) -> NDArray[np.int64]:
+    """Row indices of `per_class` rows of each class, drawn without replacement from `seed`; all rows if None.
+
+    Raises:
+        ValueError: a class has fewer rows than `per_class`.
+    """
+    if per_class is None:
+        return np.arange(len(labels), dtype=np.int64)
+    generator = np.random.default_rng(seed)
+    drawn = [generator.choice(np.flatnonzero(labels == label), per_class, replace=False) for label in np.unique(labels)]
+    return np.sort(np.concatenate(drawn)).astype(np.int64)

@@ -1,0 +1,40 @@
+"""Everything graft refuses, as one small tree. The message is one line for a person; the class says who can mend it.
+
+GraftError                exit code
+├── BadInput              1   settings, data or a file are not usable as they are
+├── GateRefused           1   the work was done and the result is not good enough
+├── UsageError            2   the command line itself is wrong
+└── EnvironmentProblem    3   store, server, registry, disk: not here, not now
+"""
+
+
+class GraftError(Exception):
+    """One line: which setting, file or object; what was found; what would do."""
+
+    exit_code = 1
+
+
+class BadInput(GraftError):
+    """Settings, data or a file cannot be used as they are."""
+
+
+class GateRefused(GraftError):
+    """A measured result is worse than the settings allow."""
+
+
+class UsageError(GraftError):
+    """The command line is wrong."""
+
+    exit_code = 2
+
+
+class EnvironmentProblem(GraftError):
+    """A store, server, registry or disk is unavailable."""
+
+    exit_code = 3
+
+
+def one_line(text: str, limit: int = 300) -> str:
+    """`text` with control characters escaped (no forged log lines, no ANSI) and cut to `limit` characters."""
+    clean = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return clean if len(clean) <= limit else clean[: limit - 1] + "…"

@@ -1,0 +1,53 @@
+"""A linear head fitted to frozen features: the cheapest way to use a backbone, and the start of finer ones."""
+
+from typing import Any
+
+import numpy as np
+
+from graft.core import fit
+from graft.core.dataset import Split
+from graft.core.fit import TrainData
+
+
+def backbone_of(model: Any) -> Any:
+    """The backbone inside a `fit.classifier`."""
+    return model.get_layer("backbone")
+
+
+def fit_head(model: Any, data: TrainData, l2: float) -> None:
+    """Replace the head's weights by those of multinomial logistic regression on standardised features.
+
+    The regression runs on the pictures as they are; the standardisation is folded into the weights, so that the head
+    stays a plain linear layer. The backbone is only read.
+
+    Args:
+        l2: penalty, the inverse of scikit-learn's `C`.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    features = fit.predict(backbone_of(model), data.train.images).astype(np.float64)
+    mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-6
+    regression = LogisticRegression(C=1.0 / l2, max_iter=1000)
+    regression.fit((features - mean) / scale, data.train.labels)
+    head = model.get_layer("head")
+    kernel, bias = (np.zeros(weight.shape, np.float32) for weight in head.get_weights())
+    coefficients, intercept = _per_class(regression)
+    kernel[:, regression.classes_] = (coefficients / scale).T
+    bias[regression.classes_] = intercept - (coefficients / scale) @ mean
+    head.set_weights([kernel, bias])
+
+
+def evaluate(model: Any, split: Split) -> dict[str, float]:
+    """Accuracy and log loss of `model` on `split`, in the form of a history's row."""
+    probabilities = fit.softmax(fit.predict(model, split.images))
+    picked = np.clip(probabilities[np.arange(len(split)), split.labels], 1e-7, 1.0)
+    accuracy = float(np.mean(probabilities.argmax(axis=1) == split.labels))
+    return {"step": 0.0, "val_accuracy": accuracy, "val_loss": float(-np.mean(np.log(picked)))}
+
+
+def _per_class(regression: Any) -> tuple[Any, Any]:
+    """One row of coefficients per class: scikit-learn gives a single row for two classes."""
+    coefficients, intercept = regression.coef_, regression.intercept_
+    if len(regression.classes_) == 2:
+        return np.vstack([-coefficients, coefficients]) / 2, np.concatenate([-intercept, intercept]) / 2
+    return coefficients, intercept

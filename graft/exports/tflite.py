@@ -1,0 +1,109 @@
+"""TFLite: raw uint8 picture in, float32 probabilities out; preprocessing and softmax are inside the file."""
+
+import contextlib
+import io
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+THREADS = 1
+
+
+class Options(BaseModel):
+    """How numbers are kept in the file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    precision: Literal["float32", "int8"] = "float32"
+
+
+def file_name(options: Options) -> str:
+    """Name of the file that `convert` makes."""
+    return f"model-{options.precision}.tflite"
+
+
+def convert(options: Options, model: Any, samples: NDArray[np.uint8]) -> dict[str, bytes]:
+    """The model as a TFLite file.
+
+    int8 quantises weights and activations after training (Jacob et al. 2018) with ranges read off `samples`.
+
+    Args:
+        model: keras.Model, (batch, size, size, 3) float32 in [0, 255] to (batch, classes) logits.
+        samples: (n, size, size, 3) uint8, representative pictures from the training rows.
+
+    Returns:
+        File name to content. Input (1, size, size, 3) uint8, output (1, classes) float32 probabilities.
+    """
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(_with_raw_ends(options, model))
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    if options.precision == "int8":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([one[None].astype(np.float32)] for one in samples)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = tf.uint8
+    with contextlib.redirect_stdout(io.StringIO()):  # Keras prints every captured variable
+        return {file_name(options): bytes(converter.convert())}
+
+
+def run(options: Options, files: dict[str, bytes]) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    """A function from raw pictures (n, size, size, 3) uint8 to probabilities (n, classes) float32.
+
+    The file is run by LiteRT on one thread, a picture at a time, as a phone would.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=files[file_name(options)], num_threads=THREADS)
+    interpreter.allocate_tensors()
+    source, sink = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+
+    def answer(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        answers = []
+        for picture in pictures:
+            interpreter.set_tensor(source, picture[None])
+            interpreter.invoke()
+            answers.append(interpreter.get_tensor(sink)[0].copy())
+        return np.stack(answers).astype(np.float32)
+
+    return answer
+
+
+def describe(options: Options, files: dict[str, bytes]) -> dict[str, Any]:
+    """What the file is: input and output, threads used here, and whether all its operators are built in."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=files[file_name(options)], num_threads=THREADS)
+    interpreter.allocate_tensors()
+    entry, exit_ = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    return {
+        "format": "tflite",
+        "precision": options.precision,
+        "input": f"{_shape(entry)} {entry['dtype'].__name__}",
+        "output": f"{_shape(exit_)} {exit_['dtype'].__name__}",
+        "threads": THREADS,
+        "builtin_operators_only": not custom_operators(interpreter),
+    }
+
+
+def custom_operators(interpreter: Any) -> list[str]:
+    """Names of operators that a plain LiteRT runtime lacks: custom ones and those of TensorFlow itself."""
+    # the runtime's own delegate shows up beside the file's operators and is no part of the file
+    names = {op["op_name"] for op in interpreter._get_ops_details()} - {"DELEGATE"}
+    return sorted(name for name in names if name.startswith(("Flex", "Custom")) or name == "CUSTOM")
+
+
+def _with_raw_ends(options: Options, model: Any) -> Any:
+    """`model` from raw picture to probabilities. Integer conversion makes the input uint8 itself."""
+    import keras
+
+    dtype = "float32" if options.precision == "int8" else "uint8"
+    picture = keras.Input(batch_shape=(1, *model.input_shape[1:]), dtype=dtype, name="picture")
+    logits = model(keras.ops.cast(picture, "float32"), training=False)
+    return keras.Model(picture, keras.ops.softmax(logits))
+
+
+def _shape(detail: dict[str, Any]) -> str:
+    return "x".join(str(int(edge)) for edge in detail["shape"])

@@ -1,0 +1,31 @@
+"""Packed splits on disk: a folder with images.npy and labels.npy, memory-mapped when read."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from graft.core.dataset import Split
+from graft.core.errors import BadInput
+
+
+def create(folder: Path, n: int, shape: tuple[int, ...]) -> tuple[Any, Any]:
+    """Writable arrays on disk: images (n, *shape) uint8 and labels (n,) int64."""
+    folder.mkdir(parents=True, exist_ok=True)
+    images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (n, *shape))
+    labels = np.lib.format.open_memmap(folder / "labels.npy", "w+", np.int64, (n,))
+    return images, labels
+
+
+def read(folder: Path) -> Split:
+    """The split in `folder`, its images memory-mapped.
+
+    Raises:
+        BadInput: the folder is not there or not as `create` made it.
+    """
+    try:
+        images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+        labels = np.load(folder / "labels.npy", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{folder} holds no packed split ({error}); type: graft run --from extract") from None
+    return Split(images, labels)

@@ -1,0 +1,126 @@
+"""DVC as graft uses it: which stages are out of date, and bring one up to date. The only DVC."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from graft.core.errors import BadInput, EnvironmentProblem, GraftError, one_line
+from tasks.adapters import console, process
+
+NO_TELEMETRY = {"DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1", "GX_ANALYTICS_ENABLED": "false"}
+
+
+class StageFailed(GraftError):
+    """A stage ended with an error; the message is the stage's own line."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What bringing a stage up to date took: `ran`, `restored` from the cache, or `up to date`."""
+
+    stage: str
+    what: str
+
+
+def environment(root: Path) -> dict[str, str]:
+    """The environment of DVC and its stages: no telemetry, this Python first, no state outside the workspace."""
+    private = root / ".graft"
+    return {
+        **os.environ,
+        **NO_TELEMETRY,
+        console.EVENTS: "1",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PYTHONUNBUFFERED": "1",
+        "DVC_SITE_CACHE_DIR": str(private / "dvc"),
+        "KERAS_HOME": str(private / "keras"),
+        "MPLCONFIGDIR": str(private / "matplotlib"),
+        "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
+    }
+
+
+def stale(root: Path) -> set[str]:
+    """Names of the stages whose dependencies, settings or outputs are not as dvc.lock says.
+
+    Raises:
+        BadInput: dvc.yaml or dvc.lock cannot be read.
+        EnvironmentProblem: another DVC is at work in this workspace.
+    """
+    code, out, err = process.output(_command("status", "--json"), root, environment(root))
+    if code:
+        raise _explain(err or out)
+    try:
+        status: dict[str, Any] = json.loads(out or "{}")
+    except json.JSONDecodeError:
+        raise BadInput(f"dvc status answered no JSON: {one_line(out)}") from None
+    return set(status)
+
+
+def bring_up_to_date(
+    root: Path,
+    stage: str,
+    force: bool,
+    on_event: Callable[[dict[str, Any]], None],
+    on_line: Callable[[str], None],
+) -> Outcome:
+    """Run one stage unless DVC finds nothing to do or has the result in its cache.
+
+    Raises:
+        StageFailed: the stage ended with an error.
+        BadInput, EnvironmentProblem: DVC itself did.
+    """
+    failure: dict[str, Any] = {}
+    lines: list[str] = []
+
+    def read(line: str) -> None:
+        event = console.parse(line)
+        if event is None:
+            lines.append(line)
+            del lines[:-200]
+            if line.strip():
+                on_line(one_line(line, 2000))
+        elif event["event"] == "error":
+            failure.update(event)
+        else:
+            on_event(event)
+
+    arguments = _command("repro", "--single-item", *(["--force"] if force else []), stage)
+    code = process.run(arguments, root, environment(root), read)
+    text = "\n".join(lines)
+    if failure:
+        raise StageFailed(f"{failure['stage']}: {failure['message']}", int(failure["exit_code"]))
+    if code:
+        raise _explain(text, stage)
+    if f"Running stage '{stage}'" in text:
+        return Outcome(stage, "ran")
+    return Outcome(stage, "restored" if "is cached" in text else "up to date")
+
+
+def _command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "dvc", *arguments]
+
+
+def _explain(text: str, stage: str = "") -> GraftError:
+    """DVC's own complaint as one line of ours."""
+    if "is busy, it is being blocked by" in text or "Unable to acquire lock" in text:
+        return EnvironmentProblem("another dvc is at work in this workspace; wait for it to end")
+    errors = [line for line in text.splitlines() if line.startswith("ERROR:")]
+    told = errors[-1].removeprefix("ERROR: ") if errors else _last_line(text)
+    if "No space left on device" in text:
+        return EnvironmentProblem("the disk is full; free some and type the same command again")
+    if "dvc.lock" in told:
+        return BadInput(f"dvc.lock cannot be used ({one_line(told)}); git checkout dvc.lock brings back a good one")
+    where = f"{stage}: " if stage else ""
+    return BadInput(f"{where}{one_line(told)}")
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "dvc ended without a word"

@@ -1,0 +1,195 @@
+"""The results for people: a table on the terminal, the same in Prefect's UI, and the HTML report with pictures."""
+
+import csv
+import importlib.metadata
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from graft.core.report import Facts, render
+
+from graft.core import settings as settings_file
+from graft.metrics.classification import confusion
+from tasks.adapters import arrays, files
+from tasks.workspace import ARMS, ROLES, STAGES, Workspace
+
+SCORES = ("accuracy", "macro_recall", "macro_f1")
+SAMPLES_PER_CLASS = 8
+MISTAKES = 24
+VERSIONS = ("tensorflow", "keras", "prefect", "dvc", "great-expectations", "ai-edge-litert", "numpy", "graft")
+
+
+def write(workspace: Workspace) -> Path:
+    """Write reports/report.html from what the stages left and return its path."""
+    with files.written_aside(workspace.report) as aside:
+        aside.write_text(render(facts(workspace)), encoding="utf-8")
+    return workspace.report
+
+
+def facts(workspace: Workspace) -> Facts:
+    """All that the report shows.
+
+    Raises:
+        BadInput: a stage has not run yet.
+    """
+    settings = settings_file.load(workspace.params)
+    evaluation = files.read_json(workspace.evaluation)
+    classes = files.read_json(workspace.classes)
+    records = [workspace.stage_record(stage) for stage in STAGES]
+    return Facts(
+        title=f"{settings.data.source.name} to {settings.data.target.name}",
+        source_name=settings.data.source.name,
+        target_name=settings.data.target.name,
+        evaluation=evaluation | {"classes": classes["target"]},
+        export=files.read_json(workspace.export_report),
+        seconds=[files.read_json(path) for path in records if path.exists()],
+        curves=[_numbers(row) for row in _read_csv(workspace.curve("finetune"))],
+        confusion=_confusion(workspace, classes["target"]),
+        per_class=[_numbers(row) for row in _read_csv(workspace.per_class)],
+        projection=[_numbers(row) for row in _read_csv(workspace.projection)],
+        samples={getattr(settings.data, role).name: _samples(workspace, role, classes[role]) for role in ROLES},
+        mistakes=_mistakes(workspace, classes["target"]),
+        credits=_credits(settings),
+        settings_yaml=workspace.params.read_text(encoding="utf-8"),
+        versions={name: importlib.metadata.version(name) for name in VERSIONS},
+        created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    )
+
+
+def rows(workspace: Workspace) -> list[tuple[str, ...]]:
+    """The results table: arm, set, accuracy, macro recall and macro-F1 in percent with 95 % intervals."""
+    evaluation = files.read_json(workspace.evaluation)
+    table = []
+    for arm in ARMS:
+        for name, scores in evaluation[arm].items():
+            if scores is not None:
+                cells = [_percent(scores[score]["mean"], scores[score]["ci95"]) for score in SCORES]
+                table.append((arm, name, *cells))
+    return table
+
+
+def show(workspace: Workspace, console: Any) -> None:
+    """Print the results, the exported files and where the report is."""
+    from rich.table import Table
+
+    evaluation, export = files.read_json(workspace.evaluation), files.read_json(workspace.export_report)
+    settings = settings_file.load(workspace.params)
+    source = [f"{_share(value)} on {name}" for name, value in evaluation["source"]["accuracy"].items() if value]
+    console.print(f"\nsource {settings.data.source.name}: accuracy {', '.join(source)}", highlight=False)
+    labels = evaluation["labels_per_class"]
+    console.print(
+        f"target {settings.data.target.name}: {labels} labels per class, {len(evaluation['seeds'])} seeds, "
+        f"{evaluation['steps']} steps",
+        highlight=False,
+    )
+    results = Table("arm", "set", "accuracy %", "macro recall %", "macro-F1 %", box=None, pad_edge=False)
+    for row in rows(workspace):
+        results.add_row(*row)
+    console.print(results, highlight=False)
+    for name, gain in evaluation["gain"].items():
+        if gain:
+            console.print(f"gain on {name}: [bold]{_points(gain)}[/] (transfer - scratch)", highlight=False)
+    exported = Table("file", "bytes", "accuracy %", "agreement %", "built-in ops", "ms", "", box=None, pad_edge=False)
+    for name, one in export["files"].items():
+        exported.add_row(
+            name,
+            f"{one['bytes']:,}",
+            f"{100 * one['accuracy']:.1f}",
+            f"{100 * one['agreement']:.2f}",
+            "yes" if one["builtin_operators_only"] else "no",
+            f"{one['latency_ms']['median']:.2f}",
+            "passed" if one["passed"] else "refused",
+        )
+    console.print()
+    console.print(exported, highlight=False)
+    console.print(f"\nreport: {workspace.report}", highlight=False, soft_wrap=True)
+
+
+def markdown(workspace: Workspace) -> str:
+    """The results table for Prefect's UI."""
+    evaluation = files.read_json(workspace.evaluation)
+    lines = ["| arm | set | accuracy % | macro recall % | macro-F1 % |", "|---|---|---|---|---|"]
+    lines += [f"| {' | '.join(row)} |" for row in rows(workspace)]
+    gains = [f"**Gain on {name}: {_points(gain)}**" for name, gain in evaluation["gain"].items() if gain]
+    return "\n".join([*lines, "", *gains])
+
+
+def _percent(mean: float, ci95: list[float]) -> str:
+    return f"{100 * mean:.1f} [{100 * ci95[0]:.1f}, {100 * ci95[1]:.1f}]"
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def _points(gain: dict[str, Any]) -> str:
+    low, high = gain["ci95"]
+    return f"{gain['points']:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}"
+
+
+def _read_csv(path: Path) -> list[dict[str, str]]:
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _numbers(row: dict[str, str]) -> dict[str, Any]:
+    """The row with its numeric cells as numbers; class names and arms stay text."""
+    texts = ("arm", "class", "label", "domain", "backbone")
+    return {key: value if key in texts else float(value) for key, value in row.items() if value != ""}
+
+
+def _confusion(workspace: Workspace, classes: list[str]) -> Any:
+    pairs = _read_csv(workspace.confusion)
+    index = {name: number for number, name in enumerate(classes)}
+    actual = np.array([index[pair["actual"].removeprefix("'")] for pair in pairs])
+    predicted = np.array([index[pair["predicted"].removeprefix("'")] for pair in pairs])
+    return confusion(actual, predicted, len(classes))
+
+
+def _samples(workspace: Workspace, role: str, classes: list[str]) -> list[tuple[str, list[Any]]]:
+    """The first training pictures of each class: the report shows no test rows but the mistakes."""
+    split = arrays.read(workspace.packed(role, "train"))
+    return [
+        (
+            name,
+            [np.asarray(split.images[row]) for row in np.flatnonzero(split.labels == index)[:SAMPLES_PER_CLASS]],
+        )
+        for index, name in enumerate(classes)
+    ]
+
+
+def _mistakes(workspace: Workspace, classes: list[str]) -> list[tuple[str, str, float, Any]]:
+    """What the transfer arm got wrong with most confidence, each picture once."""
+    import pyarrow.parquet as pq
+
+    filters = [("arm", "=", "transfer"), ("set", "=", "seen")]
+    answers = pq.read_table(workspace.predictions, filters=filters).to_pylist()
+    wrong = sorted((one for one in answers if one["predicted"] != one["label"]), key=lambda one: one["probability"])
+    surest = {one["row"]: one for one in wrong}  # of the seeds that got a picture wrong, the surest one
+    worst = sorted(surest.values(), key=lambda one: -one["probability"])[:MISTAKES]
+    images = arrays.read(workspace.packed("target", "test")).images
+    return [
+        (classes[one["label"]], classes[one["predicted"]], one["probability"], np.asarray(images[one["row"]]))
+        for one in worst
+    ]
+
+
+def _credits(settings: settings_file.Settings) -> list[dict[str, str]]:
+    """Artists and licences, where an origin names them."""
+    from graft.core.plugins import resolve
+
+    named: dict[str, dict[str, str]] = {}
+    for role in ROLES:
+        choice = getattr(settings.data, role).origin
+        module = resolve("tasks.origins", choice, f"data.{role}.origin").module
+        for credit in getattr(module, "CREDITS", ()):
+            named[credit.style] = {
+                "title": credit.title,
+                "artist": credit.artist,
+                "licence": credit.licence,
+                "version": credit.version,
+            }
+    return list(named.values())

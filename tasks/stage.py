@@ -1,0 +1,86 @@
+"""What every stage's command shares: settings in, one clear line out, nothing left behind."""
+
+import ctypes
+import errno
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import NoReturn
+
+from graft.core import settings as settings_file
+from graft.core.errors import EnvironmentProblem, GraftError, one_line
+from graft.core.settings import Settings
+from tasks.adapters import console, files
+from tasks.choices import Choices
+from tasks.workspace import Workspace
+
+Work = Callable[[Workspace, Settings, Choices], None]
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main(stage: str, work: Work) -> NoReturn:
+    """Run `work` for the workspace around the current folder and exit.
+
+    Every choice in params.yaml is resolved before any data are opened. Seconds and peak memory are recorded.
+    Exit codes: 0 done, 1 bad input or gate refused, 3 environment.
+    """
+    die_with_parent()
+    started = time.monotonic()
+    try:
+        workspace = Workspace.find()
+        settings = settings_file.load(workspace.params)
+        _guarded(work, workspace, settings, Choices.of(settings))
+        files.write_json(
+            workspace.stage_record(stage),
+            {
+                "stage": stage,
+                "seconds": round(time.monotonic() - started, 1),
+                "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+                "ran": datetime.now(UTC).isoformat(timespec="seconds"),
+            },
+        )
+    except GraftError as error:
+        line = one_line(str(error), 2000)
+        console.emit("error", stage=stage, message=line, exit_code=error.exit_code)
+        print(f"{stage}: {line}", file=sys.stderr, flush=True)
+        sys.exit(error.exit_code)
+    sys.exit(0)
+
+
+def die_with_parent() -> None:
+    """Linux: be killed when the process that started this one dies, lest an orphan go on writing outputs."""
+    if sys.platform == "linux":
+        parent = os.getppid()
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died in between
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _guarded(work: Work, workspace: Workspace, settings: Settings, choices: Choices) -> None:
+    try:
+        work(workspace, settings, choices)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            free = _free_mb(workspace)
+            raise EnvironmentProblem(
+                f"the disk of {workspace.root} is full ({free} MB free); free some and type the same command again"
+            ) from error
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise EnvironmentProblem(
+                f"{error.filename} cannot be written: {error.strerror}; check owner and mode"
+            ) from error
+        raise
+    except MemoryError:
+        raise EnvironmentProblem(
+            "out of memory; a smaller batch_size or data.modality.size_px would need less"
+        ) from None
+
+
+def _free_mb(workspace: Workspace) -> int:
+    status = os.statvfs(workspace.root)
+    return status.f_bavail * status.f_frsize // 1_000_000

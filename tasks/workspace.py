@@ -1,0 +1,135 @@
+"""Where every artefact lies: the only Python that spells their paths. dvc.yaml says the same to DVC."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from graft.core.errors import BadInput
+
+ROLES = ("source", "target")
+ARMS = ("transfer", "scratch", "article")
+STAGES = ("ingest", "validate", "extract", "pretrain", "finetune", "evaluate", "export")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A folder with params.yaml and dvc.yaml, and what the stages made of it."""
+
+    root: Path
+
+    @classmethod
+    def find(cls, start: Path | None = None) -> "Workspace":
+        """The workspace around `start` (the current folder).
+
+        Raises:
+            BadInput: neither the folder nor one above it has params.yaml and dvc.yaml.
+        """
+        start = (start or Path.cwd()).resolve()
+        for folder in (start, *start.parents):
+            if (folder / "params.yaml").exists() and (folder / "dvc.yaml").exists():
+                return cls(folder)
+        raise BadInput(f"no params.yaml with dvc.yaml in {start} or above; run graft inside a graft checkout")
+
+    @property
+    def params(self) -> Path:
+        return self.root / "params.yaml"
+
+    @property
+    def private(self) -> Path:
+        """Run-time state that nobody versions: locks, the local Prefect database, the stages' seconds."""
+        return self.root / ".graft"
+
+    @property
+    def lock(self) -> Path:
+        return self.private / "run.lock"
+
+    def stage_record(self, stage: str) -> Path:
+        """Seconds and memory of the stage's last run."""
+        return self.private / "stages" / f"{stage}.json"
+
+    @property
+    def origins_record(self) -> Path:
+        """What the origins looked like when ingest read them."""
+        return self.private / "origins.json"
+
+    def raw(self, role: str) -> Path:
+        """Folder of tar shards with the pictures of `source` or `target`, as they came."""
+        return self.root / "data" / role
+
+    @property
+    def manifest(self) -> Path:
+        """One row per picture of both domains."""
+        return self.root / "data" / "manifest.parquet"
+
+    @property
+    def validation(self) -> Path:
+        return self.root / "reports" / "validation.json"
+
+    @property
+    def features(self) -> Path:
+        return self.root / "features"
+
+    def packed(self, role: str, split: str) -> Path:
+        """Folder of `images.npy` (n, size, size, 3) uint8 and `labels.npy` (n,) int64."""
+        return self.features / role / split
+
+    @property
+    def classes(self) -> Path:
+        """Class names of both domains, in label order."""
+        return self.features / "classes.json"
+
+    @property
+    def projection(self) -> Path:
+        return self.root / "reports" / "plots" / "projection.csv"
+
+    @property
+    def pretrained(self) -> Path:
+        return self.root / "models" / "pretrained"
+
+    @property
+    def pretrain_report(self) -> Path:
+        return self.root / "reports" / "pretrain.json"
+
+    @property
+    def finetuned(self) -> Path:
+        return self.root / "models" / "finetuned"
+
+    def classifier(self, arm: str, seed: int) -> Path:
+        return self.finetuned / f"{arm}-{seed}.keras"
+
+    @property
+    def finetune_report(self) -> Path:
+        return self.root / "reports" / "finetune.json"
+
+    def curve(self, stage: str) -> Path:
+        """Training curve of `pretrain` or `finetune`: one row per evaluation."""
+        return self.root / "reports" / "plots" / f"{stage}.csv"
+
+    @property
+    def evaluation(self) -> Path:
+        return self.root / "reports" / "evaluation.json"
+
+    @property
+    def predictions(self) -> Path:
+        """What every arm and seed answered on every test row."""
+        return self.root / "reports" / "predictions.parquet"
+
+    @property
+    def confusion(self) -> Path:
+        return self.root / "reports" / "plots" / "confusion.csv"
+
+    @property
+    def per_class(self) -> Path:
+        return self.root / "reports" / "plots" / "per_class.csv"
+
+    @property
+    def exported(self) -> Path:
+        return self.root / "models" / "exported"
+
+    @property
+    def export_report(self) -> Path:
+        return self.root / "reports" / "export.json"
+
+    @property
+    def report(self) -> Path:
+        """The page for people."""
+        return self.root / "reports" / "report.html"

@@ -1,0 +1,263 @@
+"""The report page: what it claims, what it must not let through, and that it stands on its own."""
+
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import numpy as np
+import pytest
+
+from graft.core import figures
+from graft.core.report import (
+    STAGES,
+    Facts,
+    gain_text,
+    most_confused,
+    render,
+    sentence,
+    size_text,
+    sorted_recalls,
+    time_text,
+    verdict,
+)
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+ARMS = {"transfer": 0.575, "scratch": 0.452, "article": 0.5}
+CLASSES = ("cactus", "rose", "tulip", "pear")
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and ids, as a browser would see them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+
+    def named(self, name: str) -> list[dict[str, str]]:
+        return [attributes for tag, attributes in self.tags if tag == name]
+
+
+def score(mean: float) -> dict[str, Any]:
+    return {"mean": mean, "ci95": [mean - 0.02, mean + 0.02], "per_seed": [mean - 0.01, mean, mean + 0.01]}
+
+
+def gain(points: float, half: float = 2.0) -> dict[str, Any]:
+    return {"points": points, "ci95": [points - half, points + half]}
+
+
+def minimal(points: float = 12.3, **changes: Any) -> Facts:
+    evaluation = {
+        arm: {"seen": dict.fromkeys(("accuracy", "macro_recall", "macro_f1"), score(ARMS[arm])), "unseen": None}
+        for arm in ("transfer", "scratch")
+    }
+    known = {"evaluation": evaluation | {"gain": {"seen": gain(points), "unseen": None}}}
+    return Facts("animals to plants", "animals", "plants", **(known | changes))
+
+
+def full(classes: tuple[str, ...] = CLASSES, pictures_px: int = 16) -> Facts:
+    generator = np.random.default_rng(0)
+
+    def picture() -> np.ndarray:
+        return generator.integers(0, 256, (pictures_px, pictures_px, 3), dtype=np.uint8)
+
+    both = {name: dict.fromkeys(("accuracy", "macro_recall", "macro_f1"), score(0.5)) for name in ("seen", "unseen")}
+    rates = {arm: [0.001, 0.003] for arm in ARMS}
+    file = {
+        "format": "tflite",
+        "precision": "int8",
+        "bytes": 1_400_000,
+        "sha256": "ab" * 32,
+        "accuracy": 0.57,
+        "agreement": 0.991,
+        "max_probability_difference": 0.01,
+        "builtin_operators_only": True,
+        "latency_ms": {"median": 1.0, "p95": 2.0, "threads": 1, "runs": 100},
+        "input": "uint8",
+        "output": "float32",
+    }
+    refused = file | {"passed": False, "refused_because": [f"too different {HOSTILE}"]}
+    return Facts(
+        title=f"animals {HOSTILE}",
+        source_name="animals",
+        target_name="plants",
+        evaluation=dict.fromkeys(ARMS, both)
+        | {
+            "gain": {"seen": gain(12.3), "unseen": gain(0.4)},
+            "labels_per_class": 10,
+            "seeds": [0, 1, 2],
+            "steps": 400,
+            "learning_rates_tried": rates,
+            "learning_rate": dict.fromkeys(ARMS, 0.003),
+            "source": {"accuracy": {"seen": 0.8, "unseen": None}},
+            "n_test": {"seen": 1700, "unseen": 1500},
+            "classes": list(classes),
+        },
+        export={
+            "seed": 1,
+            "pictures": 3200,
+            "keras": {"accuracy": 0.575},
+            "files": {"model.tflite": file | {"passed": True}, f"{HOSTILE}.tflite": refused},
+        },
+        seconds=[
+            {"stage": stage, "seconds": 3.5 * index, "peak_memory_mb": 900, "ran": "2026-01-01T00:00:00"}
+            for index, stage in enumerate(STAGES)
+        ],
+        curves=[
+            {"arm": arm, "seed": float(seed), "learning_rate": rate, "step": step, "val_accuracy": step / 100}
+            for arm in ARMS
+            for seed in range(3)
+            for rate in (0.001, 0.003)
+            for step in (10.0, 20.0, 30.0)
+        ]
+        + [{"arm": "other", "step": 10.0, "val_loss": 0.3}],
+        confusion=generator.integers(0, 40, (len(classes), len(classes))),
+        per_class=[
+            {"class": label, "arm": arm, "recall": float(generator.random())} for label in classes for arm in ARMS
+        ],
+        projection=[
+            {"domain": domain, "label": label, "x": float(generator.normal()), "y": float(generator.normal())}
+            for domain in ("source", "target")
+            for label in classes
+            for _ in range(9)
+        ],
+        samples={domain: [(label, [picture()] * 8) for label in classes] for domain in ("animals", "plants")},
+        mistakes=[(classes[0], classes[1], 0.98, picture())] * 24,
+        credits=[{"title": HOSTILE, "artist": HOSTILE, "licence": "MIT", "version": "1.0"}],
+        settings_yaml=f"seed: 7  # {HOSTILE}\n",
+        versions={"numpy": "2.4.6"},
+        created="2026-01-01 00:00 UTC",
+    )
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return render(full())
+
+
+def test_a_full_page_has_every_section(page: str) -> None:
+    headings = re.findall(r'<h2 id="([a-z-]+)"', page)
+    assert headings == [
+        *("results", "files", "pictures", "classes", "mistakes", "curves", "domains", "seconds", "measured"),
+        *("settings", "made-with"),
+    ]
+
+
+def test_a_minimal_page_leaves_out_what_is_not_known() -> None:
+    text = render(minimal())
+    assert re.findall(r'<h2 id="([a-z-]+)"', text) == ["results", "measured"]
+    assert "+12.3 points [10.3, 14.3]" in text
+
+
+@pytest.mark.parametrize(
+    ("points", "said", "opening"),
+    [
+        (12.3, "paid", "Reuse paid: "),
+        (-4.0, "did not pay", "Reuse did not pay: "),
+        (0.4, "not told apart", "Reuse and training from scratch are not told apart: "),
+    ],
+)
+def test_the_verdict_follows_the_interval(points: float, said: str, opening: str) -> None:
+    facts = minimal(points)
+    assert verdict(gain(points)) == said
+    assert sentence(facts).startswith(opening)
+    assert f"<h1>{opening}" in render(facts)
+
+
+def test_an_interval_that_touches_zero_tells_nothing_apart() -> None:
+    assert verdict({"points": 2.0, "ci95": [0.0, 4.0]}) == "not told apart"
+
+
+def test_hostile_names_are_text_everywhere() -> None:
+    label = f"{HOSTILE}</svg><script>alert(1)</script>\"' $x_^ {{{{ 7 * 7 }}}}"
+    text = render(full((label, "]]>", "日本 \x00\x1b[31m", "=cmd|' /C calc'!A0")))
+    parsed = Page(text)
+    assert not parsed.named("script")
+    assert not [name for _, attributes in parsed.tags for name in attributes if name.startswith("on")]
+    assert all(image["src"].startswith("data:image/") for image in parsed.named("img"))
+    assert "&lt;img src=x onerror" in text
+    assert "{{ 7 * 7 }}" in text
+
+
+def test_names_that_are_not_utf8_do_not_stop_the_page() -> None:
+    render(full(("caf\udce9", *CLASSES[1:]))).encode("utf-8")
+
+
+def test_the_page_loads_nothing_from_outside(page: str) -> None:
+    parsed = Page(page)
+    assert {tag for tag, _ in parsed.tags}.isdisjoint({"link", "script", "iframe", "object", "embed", "base", "form"})
+    for _, attributes in parsed.tags:
+        for name, value in attributes.items():
+            if name in ("src", "href", "xlink:href", "srcset", "data", "action", "poster"):
+                assert value.startswith(("data:image/", "#")), (name, value[:60])
+    assert not re.search(r"url\((?!#)", page) and "@import" not in page
+
+
+def test_images_have_alternatives_and_tables_have_scopes(page: str) -> None:
+    parsed = Page(page)
+    assert parsed.named("img") and all(image.get("alt") for image in parsed.named("img"))
+    assert len(parsed.named("svg")) == 7
+    assert all(chart.get("role") == "img" and chart.get("aria-label") for chart in parsed.named("svg"))
+    assert all(header.get("scope") in ("col", "row") for header in parsed.named("th"))
+    assert parsed.named("html")[0]["lang"] == "en"
+
+
+def test_ids_are_unique_and_references_resolve(page: str) -> None:
+    parsed = Page(page)
+    ids = [attributes["id"] for _, attributes in parsed.tags if "id" in attributes]
+    used = [value[1:] for tag in parsed.named("use") for name, value in tag.items() if name == "xlink:href"]
+    used += re.findall(r"url\(#([^)]+)\)", page)
+    used += [value for _, attributes in parsed.tags if (value := attributes.get("aria-labelledby"))]
+    assert len(ids) == len(set(ids))
+    assert used and set(used) <= set(ids)
+
+
+def test_the_same_facts_give_the_same_bytes(page: str) -> None:
+    assert render(full()) == page
+
+
+def test_twenty_classes_of_noise_stay_below_three_megabytes() -> None:
+    assert len(render(full(tuple(f"class {index}" for index in range(20)), pictures_px=64))) < 3_000_000
+
+
+def test_very_many_classes_still_make_a_page() -> None:
+    text = render(full(tuple(f"class {index}" for index in range(100)), pictures_px=8))
+    assert "class 99" in text
+
+
+def test_a_refused_file_is_said_on_top(page: str) -> None:
+    top = page[: page.index("<main>")]
+    assert "1 of 2 exported files refused:" in top
+    assert "✗ refused" in page
+
+
+def test_curves_show_the_learning_rate_that_was_kept(page: str) -> None:
+    facts = full()
+    every = figures.curves(facts.curves, "val_accuracy", "accuracy on validation rows, %", 100)
+    assert every and every not in page
+    assert figures.curves(facts.curves, "absent", "absent") is None
+
+
+def test_recalls_are_sorted_by_what_reuse_gained() -> None:
+    rows = [
+        {"class": label, "arm": arm, "recall": recall}
+        for label, transfer, scratch in (("a", 0.5, 0.6), ("b", 0.9, 0.2), ("c", 0.5, None))
+        for arm, recall in (("transfer", transfer), ("scratch", scratch))
+    ]
+    assert [one.label for one in sorted_recalls(rows)] == ["b", "a"]
+
+
+def test_the_commonest_mix_ups_come_first_and_hits_are_none() -> None:
+    counts = np.array([[90, 10, 0], [30, 70, 0], [0, 0, 0]])
+    first, second = most_confused(counts, ["a", "b", "c"])
+    assert (first.actual, first.predicted, first.times, first.share) == ("b", "a", 30, 0.3)
+    assert second.actual == "a"
+
+
+def test_numbers_read_well() -> None:
+    assert gain_text({"points": -0.04, "ci95": [-1.25, 0.96]}) == "+0.0 points [−1.2, 1.0]"
+    assert [size_text(size) for size in (12, 5_300, 1_400_000)] == ["12 B", "5.3 kB", "1.4 MB"]
+    assert [time_text(seconds) for seconds in (0.84, 42.4, 200.0)] == ["0.8 s", "42 s", "3 min 20 s"]

@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 LOCK := infra/bootstrap.lock requirements.lock pyproject.toml
 
-.PHONY: demo test check lock clean
+.PHONY: demo test check bench lock clean
 
 demo: .venv/ready  ## train, compare and export on the default data; ORIGIN=shapes needs no npm registry
 	@$(BIN)/graft run $(if $(ORIGIN),--set data.source.origin.name=$(ORIGIN) --set data.target.origin.name=$(ORIGIN))
@@ -18,6 +18,10 @@ check: .venv/ready  ## format, lint, types, tests: what CI runs
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+bench: .venv/ready  ## speed of the default data; is the scratch net undertrained (after `make demo`, about 40 minutes)
+	$(BIN)/python -m benchmarks.glyphs
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m benchmarks.budget
 
 lock: .venv/ready  ## pin every dependency anew; no registry's host name is written
 	$(BIN)/uv pip compile pyproject.toml --all-extras --python-version 3.11 --upgrade --no-strip-extras \

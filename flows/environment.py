@@ -3,14 +3,19 @@
 import os
 from pathlib import Path
 
+from tasks.workspace import Workspace
+
 
 def prepare(root: Path) -> None:
     """Set defaults for this process; whatever the user has set already wins.
 
     Without `PREFECT_API_URL` a run uses a temporary server whose database lies in the workspace.
     """
+    home = Workspace(root).private / "prefect"
+    home.mkdir(parents=True, exist_ok=True)  # Prefect makes the last folder only
     defaults = {
-        "PREFECT_HOME": str(root / ".graft" / "prefect"),
+        "PREFECT_HOME": str(home),
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # the first start makes the database
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",

@@ -1,8 +1,10 @@
 """train: ingest > validate > extract > pretrain > finetune > evaluate > export, a Prefect task per stage."""
 
+import os
 from pathlib import Path
 from typing import Any, Literal
 
+import httpx
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import (
     create_link_artifact,
@@ -15,7 +17,7 @@ from prefect.states import Completed, Failed
 
 from flows import show
 from graft.core import settings as settings_file
-from graft.core.errors import EnvironmentProblem, GraftError
+from graft.core.errors import EnvironmentProblem, GraftError, UsageError, one_line
 from tasks import report
 from tasks.adapters import dvc, lock
 from tasks.adapters.files import read_json
@@ -57,7 +59,14 @@ def train(workspace: str = ".", from_stage: Stage | None = None, until: Stage | 
 
 def start(workspace: Path, from_stage: str | None, until: str | None) -> tuple[int, str]:
     """Run the flow in this process: the exit code and, if it is not 0, the one line that says why."""
-    state: Any = train(str(workspace), from_stage, until, return_state=True)
+    try:
+        state: Any = train(str(workspace), from_stage, until, return_state=True)
+    except (RuntimeError, httpx.HTTPError) as error:  # before the run exists, Prefect's client has nowhere to tell
+        server = os.environ.get("PREFECT_API_URL", "the temporary one")
+        return (
+            3,
+            f"the Prefect server ({server}) does not answer: {one_line(str(error))}; start it, or see graft doctor",
+        )
     if state.is_completed():
         return 0, ""
     return EXIT_CODES.get(state.name, 1), state.message or f"the run ended {state.name}; its log is in Prefect"
@@ -93,8 +102,6 @@ def plan(first: str | None, last: str | None) -> list[str]:
     Raises:
         UsageError: `last` comes before `first`.
     """
-    from graft.core.errors import UsageError
-
     start = STAGES.index(first) if first else 0
     end = STAGES.index(last) if last else len(STAGES) - 1
     if end < start:

@@ -24,6 +24,8 @@ def main() -> None:
         app()
     except GraftError as error:
         _refuse(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _refuse("stopped; type the same command again to go on", 130)
 
 
 @app.callback()

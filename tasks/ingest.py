@@ -58,7 +58,7 @@ def _materialise(role: str, workspace: Workspace, settings: Settings, choices: C
         console.progress(f"ingest {domain.name}") as progress,
         files.folder_aside(workspace.raw(role)) as folder,
     ):
-        request = Request(domain.name, settings.seed, spec.size_px, cache_folder(), progress)
+        request = Request(domain.name, settings.seed, spec.size_px, cache_folder(), progress, role)
         rows = _pack(role, folder, origin.module.fetch(origin.options, request), choices.modality)
         if not rows:
             raise BadInput(f"data.{role}.origin: 0 pictures from {origin.name}")

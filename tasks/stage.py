@@ -33,6 +33,7 @@ def main(stage: str, work: Work) -> NoReturn:
     started = time.monotonic()
     try:
         workspace = Workspace.find()
+        _keep_to_itself(workspace)
         settings = settings_file.load(workspace.params)
         _guarded(work, workspace, settings, Choices.of(settings))
         files.write_json(
@@ -50,6 +51,19 @@ def main(stage: str, work: Work) -> NoReturn:
         print(f"{stage}: {line}", file=sys.stderr, flush=True)
         sys.exit(error.exit_code)
     sys.exit(0)
+
+
+def _keep_to_itself(workspace: Workspace) -> None:
+    """No telemetry, no chatter, no file outside the workspace, whoever started the stage."""
+    defaults = {
+        "DO_NOT_TRACK": "1",
+        "GX_ANALYTICS_ENABLED": "false",
+        "KERAS_HOME": str(workspace.private / "keras"),
+        "MPLCONFIGDIR": str(workspace.private / "matplotlib"),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
 
 
 def die_with_parent() -> None:

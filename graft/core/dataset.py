@@ -42,6 +42,7 @@ class Request:
         size_px: edge of the square pictures the model will see; procedural origins draw at this size.
         cache: folder outside the clone for downloads, every file in it checked by hash before use.
         progress: to be called with (done, total) now and then.
+        role: `source` or `target`.
     """
 
     domain: str
@@ -49,6 +50,7 @@ class Request:
     size_px: int
     cache: Path
     progress: Progress = lambda done, total: None
+    role: str = "source"
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ from typing import Any
 
 from graft.core.errors import BadInput, EnvironmentProblem, GraftError, one_line
 from tasks.adapters import console, process
-
-NO_TELEMETRY = {"DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1", "GX_ANALYTICS_ENABLED": "false"}
+from tasks.workspace import Workspace
 
 
 class StageFailed(GraftError):
@@ -32,17 +31,14 @@ class Outcome:
 
 def environment(root: Path) -> dict[str, str]:
     """The environment of DVC and its stages: no telemetry, this Python first, no state outside the workspace."""
-    private = root / ".graft"
     return {
         **os.environ,
-        **NO_TELEMETRY,
+        "DO_NOT_TRACK": "1",
+        "DVC_NO_ANALYTICS": "1",
         console.EVENTS: "1",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYTHONUNBUFFERED": "1",
-        "DVC_SITE_CACHE_DIR": str(private / "dvc"),
-        "KERAS_HOME": str(private / "keras"),
-        "MPLCONFIGDIR": str(private / "matplotlib"),
-        "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
+        "DVC_SITE_CACHE_DIR": str(Workspace(root).private / "dvc"),
     }
 
 

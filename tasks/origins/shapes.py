@@ -31,9 +31,9 @@ class Options(BaseModel):
 def fetch(options: Options, request: Request) -> Iterator[Picture]:
     """Pictures of `request.size_px` squared RGB pixels as PNG; the same for the same seed.
 
-    The domain named `animals` gets the five source figures, any other the six target figures.
+    The source gets five outlined figures, the target six filled ones.
     """
-    figures = SOURCE if request.domain == "animals" else TARGET
+    figures = SOURCE if request.role == "source" else TARGET
     total = len(figures) * options.images_per_class
     key = zlib.crc32(request.domain.encode())
     n_unseen = round(UNSEEN_SHARE * options.images_per_class)

@@ -202,7 +202,9 @@ def set_values(path: Path, assignments: list[str], check: Callable[[Settings], o
 
 def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
     """The first complaint of a validation as one line: which key, what was found, what would do."""
-    first = error.errors(include_url=False)[0]
+    complaints = error.errors(include_url=False)
+    # a misspelt key is also a missing one; the misspelling is what to mend
+    first = next((one for one in complaints if one["type"] == "extra_forbidden"), complaints[0])
     parts = [str(part) for part in first["loc"] if not str(part).startswith(("literal[", "constrained-", "function-"))]
     parts = [part for part in parts if part not in ("int", "str")]
     key = ".".join([where, *parts]) if where else ".".join(parts)
@@ -265,8 +267,8 @@ def _assign(document: Any, text: str) -> str:
     before = node.get(last)
     if before == value and type(before) is type(value):
         return ""
-    dropped = [other for other in node if other != "name"] if last == "name" and len(path) > 1 else []
-    dropped = dropped if path[-1] in CHOICES else []
+    renames = last == "name" and bool(path) and path[-1] in CHOICES
+    dropped = [other for other in node if other != "name"] if renames else []
     for other in dropped:
         del node[other]
     node[last] = value

@@ -1,0 +1,135 @@
+"""Settings: what is wrong is named, and nothing is written unless it is right."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from graft.core import settings
+from graft.core.errors import BadInput, UsageError
+
+PARAMS = Path(__file__).parents[2] / "params.yaml"
+
+
+@pytest.fixture
+def params(tmp_path: Path) -> Path:
+    return Path(shutil.copy(PARAMS, tmp_path / "params.yaml"))
+
+
+def fine(_: settings.Settings) -> None:
+    """No further check."""
+
+
+def replaced(params: Path, before: str, after: str) -> Path:
+    text = params.read_text()
+    assert before in text
+    params.write_text(text.replace(before, after, 1))
+    return params
+
+
+def test_the_shipped_file_is_valid(params: Path) -> None:
+    loaded = settings.load(params)
+    assert loaded.evaluate.seeds == (0, 1, 2)
+    assert loaded.finetune.per_class == 10
+    assert [one.options["precision"] for one in loaded.export.formats] == ["float32", "int8"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ("  steps: 400", "  stepz: 400", "finetune.stepz: unknown key; did you mean steps?"),
+        ("seed: 7", "seed: 7\nsurplus: 1", "surplus: unknown key"),
+        ("seed: 7", "", "seed: missing"),
+        ("  steps: 400", "  steps: 0", "finetune.steps is 0; it should be greater than or equal to 1"),
+        ("  steps: 400", '  steps: "400"', "finetune.steps is '400'"),
+        ("  steps: 400", "  steps: true", "finetune.steps is True"),
+        ("labels_per_class: 10", "labels_per_class: -3", "finetune.labels_per_class is -3"),
+        ("labels_per_class: 10", "labels_per_class: some", "finetune.labels_per_class is 'some'"),
+        ("max_aspect: 8.0", "max_aspect: .nan", "validate.max_aspect is nan"),
+        ("[0.003, 0.006]", "[0.003, 7]", "finetune.learning_rates.1 is 7"),
+        ("seeds: 3", "seeds: 0", "evaluate.seeds is 0"),
+        ("seeds: 3", "seeds: [1, 1]", "evaluate.seeds is [1, 1]"),
+        ("name: animals", "name: ../etc", "data.source.name is '../etc'"),
+        ("{name: convnet}", "{name: ../../x}", "pretrain.backbone.name is '../../x'"),
+        ("seed: 7", "seed: 7\nseed: 8", "not valid YAML"),
+        ("seed: 7", "seed: [", "not valid YAML"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_key(params: Path, before: str, after: str, told: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        settings.load(replaced(params, before, after))
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_empty_a_missing_and_a_huge_file_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    with pytest.raises(BadInput, match="no params.yaml"):
+        settings.load(file)
+    file.write_text("")
+    with pytest.raises(BadInput, match="empty or not a mapping"):
+        settings.load(file)
+    file.write_text("# " + "x" * settings.MAX_SETTINGS_BYTES)
+    with pytest.raises(BadInput, match="bytes"):
+        settings.load(file)
+
+
+def test_a_bare_name_is_a_choice(params: Path) -> None:
+    assert settings.load(replaced(params, "{name: full}", "full")).finetune.method.name == "full"
+
+
+def test_setting_a_value_keeps_comments_and_tells_the_change(params: Path) -> None:
+    told = settings.set_values(params, ["finetune.labels_per_class=all", "evaluate.seeds=[4, 5]"], fine)
+    assert told == ["finetune.labels_per_class: 10 -> 'all'", "evaluate.seeds: 3 -> [4, 5]"]
+    loaded = settings.load(params)
+    assert loaded.finetune.per_class is None and loaded.evaluate.seeds == (4, 5)
+    assert "# a number, or all" in params.read_text()
+
+
+def test_setting_the_same_value_changes_nothing(params: Path) -> None:
+    before = params.read_bytes()
+    assert settings.set_values(params, ["finetune.steps=400"], fine) == []
+    assert params.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("assignment", "error"),
+    [
+        ("finetune.steps=0", BadInput),
+        ("finetune.stepz=3", BadInput),
+        ("nowhere.at.all=3", BadInput),
+        ("finetune.steps", UsageError),
+        ("=3", UsageError),
+        ("finetune.steps=[", UsageError),
+        ('data.target.name="a\nseed: 9"', BadInput),
+    ],
+)
+def test_a_refused_assignment_writes_nothing(params: Path, assignment: str, error: type[Exception]) -> None:
+    before = params.read_bytes()
+    with pytest.raises(error):
+        settings.set_values(params, ["seed=11", assignment], fine)
+    assert params.read_bytes() == before
+    assert [one.name for one in params.parent.iterdir()] == ["params.yaml"]
+
+
+def test_what_the_caller_refuses_is_not_written(params: Path) -> None:
+    before = params.read_bytes()
+
+    def refuse(_: settings.Settings) -> None:
+        raise BadInput("no such plug-in")
+
+    with pytest.raises(BadInput, match="no such plug-in"):
+        settings.set_values(params, ["seed=11"], refuse)
+    assert params.read_bytes() == before
+
+
+def test_another_plug_in_drops_the_options_of_the_old_one(params: Path) -> None:
+    settings.set_values(params, ["finetune.method={name: full, l2: 2.0}"], fine)
+    told = settings.set_values(params, ["finetune.method.name=linear_probe"], fine)
+    assert told == ["finetune.method.name: 'full' -> 'linear_probe' (and drops l2)"]
+    assert settings.load(params).finetune.method.options == {}
+
+
+def test_a_whole_origin_can_be_set_at_once(params: Path) -> None:
+    settings.set_values(params, ["data.target.origin={name: folder, root: /somewhere}"], fine)
+    assert settings.load(params).data.target.origin.options == {"root": "/somewhere"}

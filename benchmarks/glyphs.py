@@ -1,4 +1,4 @@
-"""How fast the default data are composed, and whether a seed always gives the same bytes: python -m benchmarks.glyphs"""
+"""How fast the default data are composed; whether a seed always gives the same bytes: python -m benchmarks.glyphs"""
 
 import hashlib
 import time

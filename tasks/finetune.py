@@ -1,14 +1,17 @@
 """finetune: every arm of the comparison learns the target from the same labels, with the same budget."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from graft.core import fit
+from graft.core import fit, processes
 from graft.core.budget import Budget
-from graft.core.dataset import Split, draw_per_class
-from graft.core.errors import BadInput, GraftError
+from graft.core.dataset import Progress, Split, draw_per_class
+from graft.core.errors import BadInput, GateRefused
 from graft.core.fit import TrainData
+from graft.core.processes import Tell
 from graft.core.settings import Settings
 from tasks import stage
 from tasks.adapters import arrays, console, files, models
@@ -19,16 +22,19 @@ from tasks.workspace import ARMS, Workspace
 History = list[dict[str, float]]
 
 
-@dataclass(frozen=True)
-class Bench:
-    """What all trainings of this stage share."""
+class Training(NamedTuple):
+    """One training: which arm, from which seed, at which learning rate."""
 
-    workspace: Workspace
-    settings: Settings
-    choices: Choices
-    train: Split
-    validation: Split
-    n_classes: int
+    arm: str
+    seed: int
+    rate: float
+
+    @property
+    def file(self) -> str:
+        return f"{self.arm}-{self.seed}-{self.rate}.keras"
+
+
+Outcome = tuple[Training, History]
 
 
 def finetune(workspace: Workspace, settings: Settings, choices: Choices) -> None:
@@ -40,111 +46,142 @@ def finetune(workspace: Workspace, settings: Settings, choices: Choices) -> None
         BadInput: a class has fewer training pictures than `finetune.labels_per_class`.
         GateRefused: a training diverged at every learning rate.
     """
-    bench = Bench(
-        workspace,
-        settings,
-        choices,
-        arrays.read(workspace.packed("target", "train")),
-        arrays.read(workspace.packed("target", "validation")),
-        len(files.read_json(workspace.classes)["target"]),
-    )
-    curve: list[dict[str, Any]] = []
-    report: dict[str, Any] = {}
-    rates, seeds = settings.finetune.learning_rates, settings.evaluate.seeds
-    total, done = len(ARMS) * (len(rates) + len(seeds) - 1), 0
+    rates, (first, *others) = settings.finetune.learning_rates, settings.evaluate.seeds
+    n_first, n_rest = len(ARMS) * len(rates), len(ARMS) * len(others)
     with files.folder_aside(workspace.finetuned) as folder, console.progress("finetune") as progress:
-        for arm in ARMS:
-            learn = _learner(arm, bench)
-            chosen: float | None = None
-            accuracies: dict[str, float] = {}
-            for seed in seeds:
-                tried: list[tuple[float, History]] = []
-                for rate in rates if chosen is None else [chosen]:
-                    before = done
-
-                    def within(step: int, steps: int, before: int = before) -> None:
-                        progress(before * 100 + round(100 * step / steps), total * 100)
-
-                    model, history = _attempt(learn, rate, seed, within, last=not tried and rate == rates[-1])
-                    done += 1
-                    progress(done * 100, total * 100)
-                    curve += [{"arm": arm, "seed": seed, "learning_rate": rate, **row} for row in history]
-                    if history and fit.best_of([*tried, (rate, history)]) == len(tried):
-                        models.save(model, folder / f"{arm}-{seed}.keras")
-                    if history:
-                        tried.append((rate, history))
-                best = fit.best_of(tried)
-                chosen = tried[best][0]
-                accuracies[str(seed)] = max(row["val_accuracy"] for row in tried[best][1])
-            report[arm] = {
-                "learning_rates_tried": list(rates),
-                "learning_rate": chosen,
-                "steps": settings.finetune.steps,
-                "validation_accuracy": accuracies,
-            }
-    files.write_csv(workspace.curve("finetune"), curve)
-    files.write_json(workspace.finetune_report, report)
+        bench = Bench(workspace, settings, folder)
+        tried = _train_all(bench, [Training(arm, first, rate) for arm in ARMS for rate in rates], progress, 0, n_rest)
+        chosen = {arm: _best([one for one in tried if one[0].arm == arm]) for arm in ARMS}
+        rest = [Training(arm, seed, chosen[arm].rate) for arm in ARMS for seed in others]
+        outcomes = tried + _train_all(bench, rest, progress, n_first, 0)
+        kept = [one for one in outcomes if one[0].rate == chosen[one[0].arm].rate]
+        for training, history in kept:
+            if not history:
+                raise GateRefused(f"{_shown(training)} diverged; lower finetune.learning_rates would do")
+            (folder / training.file).rename(folder / workspace.classifier(training.arm, training.seed).name)
+        for left in [one for one in outcomes if one not in kept]:
+            (folder / left[0].file).unlink(missing_ok=True)
+    _write_reports(workspace, settings, outcomes, kept)
 
 
-Learner = Callable[[float, int, Any], tuple[Any, History]]
+@dataclass(frozen=True)
+class Bench:
+    """What all trainings share; each worker process opens it once and keeps its networks for the next training."""
+
+    workspace: Workspace
+    settings: Settings
+    folder: Path
+
+    @cached_property
+    def choices(self) -> Choices:
+        return Choices.of(self.settings)
+
+    @cached_property
+    def train(self) -> Split:
+        return arrays.read(self.workspace.packed("target", "train"))
+
+    @cached_property
+    def validation(self) -> Split:
+        return arrays.read(self.workspace.packed("target", "validation"))
+
+    @cached_property
+    def n_classes(self) -> int:
+        return len(files.read_json(self.workspace.classes)["target"])
+
+    @cached_property
+    def nets(self) -> dict[str, Any]:
+        return {}
+
+    def fresh(self, name: str, seed: int) -> Any:
+        """A new network of backbone `name` with random weights."""
+        backbone = backbones(self.choices)[name]
+        spec = self.choices.modality.module.spec(self.choices.modality.options)
+        return backbone.module.build(backbone.options, spec, seed)
+
+    def net(self, arm: str, seed: int) -> Any:
+        """The arm's network at its starting weights; always the same object, so that it is traced once."""
+        name = ARTICLE if arm == "article" else self.choices.backbone.name
+        if name not in self.nets:
+            self.nets[name] = self.fresh(name, 0)
+        if arm == "scratch":
+            start = self.fresh(name, 1000 + seed)
+        else:
+            start = models.load(self.workspace.pretrained / f"{name}.keras").get_layer("backbone")
+        self.nets[name].set_weights(start.get_weights())
+        return self.nets[name]
+
+    def data(self, seed: int, tell: Tell) -> TrainData:
+        """The labels this seed may see: `labels_per_class` to learn from and as many, at most, to choose by."""
+        per_class = self.settings.finetune.per_class
+        try:
+            train = self.train.take(draw_per_class(self.train.labels, per_class, seed))
+        except ValueError:
+            raise BadInput(
+                f"finetune.labels_per_class is {per_class}; a class has fewer training pictures: lower it, or say all"
+            ) from None
+        fewest = min(int((self.validation.labels == label).sum()) for label in range(self.n_classes))
+        kept = None if per_class is None else min(per_class, fewest)
+        validation = self.validation.take(draw_per_class(self.validation.labels, kept, seed))
+        augment = self.choices.modality.module.augment
+        return TrainData(train, validation, self.n_classes, augment, lambda done, total: tell(done / total))
 
 
-def _attempt(learn: Learner, rate: float, seed: int, progress: Any, last: bool) -> tuple[Any, History]:
-    """One training; one that diverges counts as tried and lost, unless no rate is left."""
-    try:
-        return learn(rate, seed, progress)
-    except GraftError:
-        if last:
-            raise
-        return None, []
-
-
-def _learner(arm: str, bench: Bench) -> Learner:
-    """A function (learning rate, seed, progress) -> (classifier, history) for one arm.
-
-    All trainings of an arm reuse one network object, reset to the arm's starting weights each time.
-    """
-    name = ARTICLE if arm == "article" else bench.choices.backbone.name
-    backbone = backbones(bench.choices)[name]
-    spec = bench.choices.modality.module.spec(bench.choices.modality.options)
-    net = backbone.module.build(backbone.options, spec, 0)
-    start = None
-    if arm != "scratch":
-        pretrained = models.load(bench.workspace.pretrained / f"{name}.keras")
-        start = pretrained.get_layer("backbone").get_weights()
-
-    def learn(rate: float, seed: int, progress: Any) -> tuple[Any, History]:
-        data, budget = _data(bench, seed, progress), _budget(bench, rate, seed)
-        if start is None:
-            net.set_weights(backbone.module.build(backbone.options, spec, 1000 + seed).get_weights())
-            model = fit.classifier(net, bench.n_classes, seed)
-            return model, fit.train(model, data, budget)
-        net.set_weights(start)
-        method = bench.choices.method
-        result: tuple[Any, History] = method.module.adapt(method.options, net, data, budget)
-        return result
-
-    return learn
-
-
-def _budget(bench: Bench, rate: float, seed: int) -> Budget:
+def _train_one(bench: Bench, training: Training, tell: Tell) -> History:
+    """The history of one training, its classifier in the folder; an empty history if it diverged."""
     section = bench.settings.finetune
-    return Budget(section.steps, section.batch_size, rate, section.evaluations, seed)
-
-
-def _data(bench: Bench, seed: int, progress: Any) -> TrainData:
-    """The labels this seed may see: `labels_per_class` to learn from and as many, at most, to choose by."""
-    per_class = bench.settings.finetune.per_class
+    budget = Budget(section.steps, section.batch_size, training.rate, section.evaluations, training.seed)
+    net, data = bench.net(training.arm, training.seed), bench.data(training.seed, tell)
     try:
-        train = bench.train.take(draw_per_class(bench.train.labels, per_class, seed))
-    except ValueError:
-        raise BadInput(
-            f"finetune.labels_per_class is {per_class}; a class has fewer training pictures: lower it, or say all"
-        ) from None
-    fewest = min(int((bench.validation.labels == label).sum()) for label in range(bench.n_classes))
-    kept = None if per_class is None else min(per_class, fewest)
-    validation = bench.validation.take(draw_per_class(bench.validation.labels, kept, seed))
-    return TrainData(train, validation, bench.n_classes, bench.choices.modality.module.augment, progress)
+        if training.arm == "scratch":
+            model = fit.classifier(net, bench.n_classes, training.seed)
+            history = fit.train(model, data, budget)
+        else:
+            method = bench.choices.method
+            model, history = method.module.adapt(method.options, net, data, budget)
+    except GateRefused:
+        return []
+    models.save(model, bench.folder / training.file)
+    return history
+
+
+def _train_all(bench: Bench, trainings: list[Training], progress: Progress, before: int, after: int) -> list[Outcome]:
+    total = 100 * (before + len(trainings) + after)
+    histories = processes.run_all(_train_one, bench, trainings, lambda done, _: progress(100 * before + done, total))
+    return list(zip(trainings, histories, strict=True))
+
+
+def _best(tried: Sequence[Outcome]) -> Training:
+    """The training with the best validation accuracy of those that did not diverge.
+
+    Raises:
+        GateRefused: all of them diverged.
+    """
+    sound = [one for one in tried if one[1]]
+    if not sound:
+        raise GateRefused(f"{_shown(tried[0][0])} diverged, and so did every other rate; lower finetune.learning_rates")
+    return sound[fit.best_of([history for _, history in sound])][0]
+
+
+def _shown(training: Training) -> str:
+    return f"arm {training.arm}, seed {training.seed}, learning rate {training.rate}"
+
+
+def _write_reports(workspace: Workspace, settings: Settings, outcomes: list[Outcome], kept: list[Outcome]) -> None:
+    curve = [{**training._asdict(), **row} for training, history in outcomes for row in history]
+    files.write_csv(
+        workspace.curve("finetune"),
+        [{"learning_rate" if key == "rate" else key: value for key, value in row.items()} for row in curve],
+    )
+    report = {}
+    for arm in ARMS:
+        mine = [one for one in kept if one[0].arm == arm]
+        report[arm] = {
+            "learning_rates_tried": list(settings.finetune.learning_rates),
+            "learning_rate": mine[0][0].rate,
+            "steps": settings.finetune.steps,
+            "validation_accuracy": {str(t.seed): max(row["val_accuracy"] for row in h) for t, h in mine},
+        }
+    files.write_json(workspace.finetune_report, report)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,15 @@
 """pretrain: the chosen backbone, and the article's, each learn the source."""
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from graft.core import processes
 from graft.core.budget import Budget
-from graft.core.errors import GraftError
+from graft.core.errors import GateRefused
 from graft.core.fit import TrainData
 from graft.core.plugins import Plugin, resolve
+from graft.core.processes import Tell
 from graft.core.settings import Choice, Settings
 from tasks import stage
 from tasks.adapters import arrays, console, files, models
@@ -13,6 +17,15 @@ from tasks.choices import Choices
 from tasks.workspace import Workspace
 
 ARTICLE = "article"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What the worker processes need to know."""
+
+    workspace: Workspace
+    settings: Settings
+    folder: Path
 
 
 def pretrain(workspace: Workspace, settings: Settings, choices: Choices) -> None:
@@ -23,18 +36,17 @@ def pretrain(workspace: Workspace, settings: Settings, choices: Choices) -> None
     Raises:
         GateRefused: a training diverged.
     """
-    curve: list[dict[str, Any]] = []
-    report: dict[str, Any] = {}
-    with files.folder_aside(workspace.pretrained) as folder:
-        for name, backbone in backbones(choices).items():
-            model, history = _pretrain_one(name, backbone, workspace, settings, choices)
-            models.save(model, folder / f"{name}.keras")
-            curve += [{"backbone": name, **row} for row in history]
-            report[name] = {
-                "parameters": int(model.count_params()),
-                "steps": int(history[-1]["step"]),
-                "validation_accuracy": max(row["val_accuracy"] for row in history),
-            }
+    names = list(backbones(choices))
+    with files.folder_aside(workspace.pretrained) as folder, console.progress("pretrain") as progress:
+        results = processes.run_all(_pretrain_one, Bench(workspace, settings, folder), names, progress)
+    report, curve = {}, []
+    for name, (parameters, history) in zip(names, results, strict=True):
+        curve += [{"backbone": name, **row} for row in history]
+        report[name] = {
+            "parameters": parameters,
+            "steps": int(history[-1]["step"]),
+            "validation_accuracy": max(row["val_accuracy"] for row in history),
+        }
     files.write_csv(workspace.curve("pretrain"), curve)
     files.write_json(workspace.pretrain_report, report)
 
@@ -42,31 +54,33 @@ def pretrain(workspace: Workspace, settings: Settings, choices: Choices) -> None
 def backbones(choices: Choices) -> dict[str, Plugin]:
     """By name: the chosen backbone and the article's (one entry if they are the same)."""
     article = resolve("graft.backbones", Choice(name=ARTICLE), "the article's backbone")
-    return {choices.backbone.name: choices.backbone} | ({} if choices.backbone.name == ARTICLE else {ARTICLE: article})
+    return {ARTICLE: article} | {choices.backbone.name: choices.backbone}
 
 
-def _pretrain_one(
-    name: str, backbone: Plugin, workspace: Workspace, settings: Settings, choices: Choices
-) -> tuple[Any, list[dict[str, float]]]:
-    spec = choices.modality.module.spec(choices.modality.options)
+def _pretrain_one(bench: Bench, name: str, tell: Tell) -> tuple[int, list[dict[str, float]]]:
+    """Number of parameters and history; the model is in the folder."""
+    workspace, section = bench.workspace, bench.settings.pretrain
+    choices = Choices.of(bench.settings)
     train = arrays.read(workspace.packed("source", "train"))
-    section = settings.pretrain
+    data = TrainData(
+        train=train,
+        validation=arrays.read(workspace.packed("source", "validation")),
+        n_classes=len(files.read_json(workspace.classes)["source"]),
+        augment=choices.modality.module.augment,
+        progress=lambda done, total: tell(done / total),
+    )
     steps = max(1, len(train) * section.epochs // section.batch_size)
-    budget = Budget(steps, section.batch_size, 1e-3, evaluations=section.epochs, seed=settings.seed)
-    with console.progress(f"pretrain {name}") as progress:
-        data = TrainData(
-            train=train,
-            validation=arrays.read(workspace.packed("source", "validation")),
-            n_classes=len(files.read_json(workspace.classes)["source"]),
-            augment=choices.modality.module.augment,
-            progress=progress,
-        )
-        net = backbone.module.build(backbone.options, spec, settings.seed)
-        try:
-            model, history = choices.objective.module.pretrain(choices.objective.options, net, data, budget)
-        except GraftError as error:
-            raise type(error)(f"backbone {name}: {error}") from None
-        return model, history
+    budget = Budget(steps, section.batch_size, 1e-3, evaluations=section.epochs, seed=bench.settings.seed)
+    backbone = backbones(choices)[name]
+    spec = choices.modality.module.spec(choices.modality.options)
+    net = backbone.module.build(backbone.options, spec, bench.settings.seed)
+    try:
+        model, history = choices.objective.module.pretrain(choices.objective.options, net, data, budget)
+    except GateRefused as error:
+        raise GateRefused(f"backbone {name}: {error}") from None
+    models.save(model, bench.folder / f"{name}.keras")
+    parameters: Any = model.count_params()
+    return int(parameters), history
 
 
 if __name__ == "__main__":

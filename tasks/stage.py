@@ -1,10 +1,8 @@
 """What every stage's command shares: settings in, one clear line out, nothing left behind."""
 
-import ctypes
 import errno
 import os
 import resource
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -13,14 +11,13 @@ from typing import NoReturn
 
 from graft.core import settings as settings_file
 from graft.core.errors import EnvironmentProblem, GraftError, one_line
+from graft.core.processes import die_with_parent
 from graft.core.settings import Settings
 from tasks.adapters import console, files
 from tasks.choices import Choices
 from tasks.workspace import Workspace
 
 Work = Callable[[Workspace, Settings, Choices], None]
-
-_PR_SET_PDEATHSIG = 1
 
 
 def main(stage: str, work: Work) -> NoReturn:
@@ -64,15 +61,6 @@ def _keep_to_itself(workspace: Workspace) -> None:
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
-
-
-def die_with_parent() -> None:
-    """Linux: be killed when the process that started this one dies, lest an orphan go on writing outputs."""
-    if sys.platform == "linux":
-        parent = os.getppid()
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died in between
-            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _guarded(work: Work, workspace: Workspace, settings: Settings, choices: Choices) -> None:

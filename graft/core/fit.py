@@ -210,15 +210,11 @@ def _draw(split: Split, budget: Budget) -> Iterator[tuple[NDArray[np.uint8], NDA
         yield np.asarray(split.images[rows]), split.labels[rows], seed
 
 
-def best_of(runs: Sequence[tuple[float, list[dict[str, float]]]]) -> int:
-    """Index of the run with the best validation accuracy; the lower validation loss breaks ties.
+def best_of(histories: Sequence[list[dict[str, float]]]) -> int:
+    """Index of the history with the best validation accuracy; the lower validation loss there breaks ties."""
 
-    Args:
-        runs: (learning rate, history as `train` returns it) each.
-    """
-
-    def rank(run: tuple[float, list[dict[str, float]]]) -> tuple[float, float]:
-        row = max(run[1], key=lambda row: row["val_accuracy"])
+    def rank(history: list[dict[str, float]]) -> tuple[float, float]:
+        row = max(history, key=lambda row: row["val_accuracy"])
         return row["val_accuracy"], -row["val_loss"]
 
-    return max(range(len(runs)), key=lambda index: rank(runs[index]))
+    return max(range(len(histories)), key=lambda index: rank(histories[index]))

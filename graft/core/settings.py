@@ -105,6 +105,13 @@ class Finetune(Section):
     def _list_to_tuple(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value
 
+    @field_validator("learning_rates")
+    @classmethod
+    def _different(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("should name each rate once")
+        return value
+
     @property
     def per_class(self) -> int | None:
         """`labels_per_class` as a number, None for all."""

@@ -8,6 +8,8 @@ from graft.core import fit, probe
 from graft.core.budget import Budget
 from graft.core.fit import TrainData
 
+FREEZES_BACKBONE = True
+
 
 class Options(BaseModel):
     """Strength of the penalty on the head's weights."""

@@ -49,7 +49,7 @@ def output(arguments: Sequence[str], folder: Path, environment: dict[str, str]) 
 
 
 if __name__ == "__main__":
-    from tasks.stage import die_with_parent
+    from graft.core.processes import die_with_parent
 
     die_with_parent()  # survives the exec below
     os.execvp(sys.argv[1], sys.argv[1:])

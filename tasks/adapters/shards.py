@@ -19,16 +19,17 @@ class Place(NamedTuple):
 
 
 class ShardWriter:
-    """Appends pictures to tar shards of about 64 MB in one folder; the same pictures give the same bytes."""
+    """Appends pictures to tar shards of about `shard_bytes` in one folder; the same pictures give the same bytes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, shard_bytes: int = SHARD_BYTES) -> None:
         self._folder = folder
+        self._shard_bytes = shard_bytes
         self._count = 0
         self._tar: tarfile.TarFile | None = None
 
     def add(self, path: str, data: bytes) -> Place:
         """Append one picture under the name `path`."""
-        if self._tar is None or self._tar.offset > SHARD_BYTES:
+        if self._tar is None or self._tar.offset > self._shard_bytes:
             self._next()
         assert self._tar is not None
         member = tarfile.TarInfo(path)  # owner, time and mode stay at their defaults: nothing of this machine
@@ -57,7 +58,8 @@ class ShardWriter:
 
 def read(folder: Path, places: list[Place]) -> Iterator[bytes]:
     """The bytes of each place, in order; one shard is open at a time."""
-    shard, file = "", None
+    shard: str | None = None
+    file = None
     try:
         for place in places:
             if place.shard != shard:

@@ -15,9 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from graft.core.dataset import Picture, Request
 from graft.core.errors import BadInput
+from graft.core.processes import usable_cores
 from tasks.origins._glyphs.compose import Difficulty, compose
 from tasks.origins._glyphs.packages import is_cached, read_icons, registry_problem
-from tasks.origins._glyphs.pool import ordered_map, usable_cores
+from tasks.origins._glyphs.pool import ordered_map
 from tasks.origins._glyphs.sprites import Sprite, render
 from tasks.origins._glyphs.styles import CREDITS, STYLES, Style
 

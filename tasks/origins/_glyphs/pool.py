@@ -1,7 +1,6 @@
 """The same results in the same order, whatever the number of worker processes."""
 
 import multiprocessing
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -10,19 +9,13 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from graft.core.errors import EnvironmentProblem
+from graft.core.processes import die_with_parent
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _CHUNK = 125  # pictures a worker makes at a time: about a megabyte
 _AHEAD = 3  # chunks that may wait per worker: bounds the memory when the caller is slow
-
-
-def usable_cores() -> int:
-    """Processor cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def ordered_map(work: Callable[[list[Item]], list[Result]], items: Iterable[Item], workers: int) -> Iterator[Result]:
@@ -69,6 +62,7 @@ _work: Callable[[list[Any]], list[Any]]
 def _remember(work: Callable[[list[Any]], list[Any]]) -> None:
     """Sent once per worker, not once per chunk: `work` holds all the sprites."""
     global _work
+    die_with_parent()
     _work = work
 
 

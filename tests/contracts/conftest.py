@@ -1,0 +1,44 @@
+"""Tiny and real: thirty-two pixels, a narrow net, pictures that differ by colour and place."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from graft.core.dataset import Split
+from graft.core.fit import TrainData
+from graft.core.spec import Spec
+from graft.modalities import image
+
+SPEC = Spec(size_px=32)
+
+
+def pictures(n: int, n_classes: int, seed: int) -> Split:
+    """Bright squares on noise, a place and a colour for each class."""
+    generator = np.random.default_rng(seed)
+    labels = np.arange(n) % n_classes
+    images = generator.integers(0, 60, (n, 32, 32, 3), dtype=np.uint8)
+    for row, label in enumerate(labels):
+        x, y = 4 + 14 * (label % 2), 4 + 14 * (label // 2 % 2)
+        images[row, y : y + 10, x : x + 10, label % 3] = 230
+    return Split(images, labels.astype(np.int64))
+
+
+def unchanged(images: Any, seed: Any) -> Any:
+    """No augmentation: sixteen pictures are to be learned by heart."""
+    return images
+
+
+@pytest.fixture(scope="session")
+def spec() -> Spec:
+    return SPEC
+
+
+@pytest.fixture(scope="session")
+def data() -> TrainData:
+    return TrainData(pictures(64, 4, 0), pictures(32, 4, 1), 4, image.augment)
+
+
+@pytest.fixture(scope="session")
+def few() -> TrainData:
+    return TrainData(pictures(16, 4, 2), pictures(16, 4, 3), 4, unchanged)

@@ -1,0 +1,57 @@
+"""What every backbone promises."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from graft.core import fit, plugins
+from graft.core.fit import TrainData
+from graft.core.settings import Choice
+from graft.core.spec import Spec
+from graft.exports import tflite
+
+
+@pytest.fixture(params=plugins.names("graft.backbones"), scope="module")
+def build(request: pytest.FixtureRequest, spec: Spec) -> Any:
+    chosen = plugins.resolve("graft.backbones", Choice(name=request.param), "backbone")
+    return lambda seed: chosen.module.build(chosen.options, spec, seed)
+
+
+def test_it_makes_finite_features_and_the_seed_decides_the_weights(build: Any, data: TrainData) -> None:
+    net, twin, other = build(1), build(1), build(2)
+    features = fit.predict(net, data.train.images[:4])
+    assert features.ndim == 2 and len(features) == 4 and np.all(np.isfinite(features))
+    assert net.name == "backbone"
+    for ours, theirs in zip(net.get_weights(), twin.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert any(not np.array_equal(a, b) for a, b in zip(net.get_weights(), other.get_weights(), strict=True))
+
+
+def test_gradients_reach_every_trainable_weight(build: Any, data: TrainData) -> None:
+    import tensorflow as tf
+
+    net = build(1)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(net(tf.cast(data.train.images, tf.float32), training=True) ** 2)
+    gradients = tape.gradient(loss, net.trainable_variables)
+    assert all(gradient is not None and np.any(gradient.numpy() != 0) for gradient in gradients)
+
+
+def test_a_saved_one_comes_back_the_same(build: Any, data: TrainData, tmp_path: Path) -> None:
+    from tasks.adapters import models
+
+    model = fit.classifier(build(1), 4, 0)
+    models.save(model, tmp_path / "model.keras")
+    loaded = models.load(tmp_path / "model.keras")
+    np.testing.assert_array_equal(fit.predict(model, data.train.images), fit.predict(loaded, data.train.images))
+    assert [one.name for one in tmp_path.iterdir()] == ["model.keras"]
+
+
+def test_it_exports_with_built_in_operators(build: Any, data: TrainData) -> None:
+    model, options = fit.classifier(build(1), 4, 0), tflite.Options(precision="float32")
+    files = tflite.convert(options, model, data.train.images)
+    assert tflite.describe(options, files)["builtin_operators_only"]
+    expected = fit.softmax(fit.predict(model, data.train.images))
+    np.testing.assert_allclose(tflite.run(options, files)(data.train.images), expected, atol=1e-4)

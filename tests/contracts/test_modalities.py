@@ -1,0 +1,139 @@
+"""What every modality promises, and how the pictures' own traps end."""
+
+import io
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from graft.core import plugins
+from graft.core.errors import BadInput
+from graft.core.plugins import Plugin
+from graft.core.settings import Choice
+from graft.modalities import image
+
+OPTIONS = image.Options(size_px=32)
+
+
+@pytest.fixture(params=plugins.names("graft.modalities"))
+def modality(request: pytest.FixtureRequest) -> Plugin:
+    return plugins.resolve("graft.modalities", Choice(name=request.param, size_px=32), "modality")
+
+
+def encoded(picture: Image.Image, format_: str = "PNG", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, format_, **options)
+    return buffer.getvalue()
+
+
+def corner() -> Image.Image:
+    """Black, but for a white quarter at the upper left."""
+    pixels = np.zeros((32, 32, 3), np.uint8)
+    pixels[:16, :16] = 255
+    return Image.fromarray(pixels)
+
+
+def test_decode_meets_the_spec_eagerly_and_in_tf_data(modality: Plugin) -> None:
+    import tensorflow as tf
+
+    data = encoded(corner().resize((50, 40)), "JPEG")
+    eager = modality.module.decode(data, modality.options)
+    assert eager.shape == modality.module.spec(modality.options).shape and eager.dtype == np.uint8
+
+    def decode(one: Any) -> Any:
+        return tf.numpy_function(lambda raw: modality.module.decode(raw, modality.options), [one], tf.uint8)
+
+    (piped,) = tf.data.Dataset.from_tensors(data).map(decode)
+    np.testing.assert_array_equal(piped.numpy(), eager)
+
+
+def test_augment_is_decided_by_the_seed_and_stays_in_range_in_tf_data(modality: Plugin) -> None:
+    import tensorflow as tf
+
+    images = tf.random.stateless_uniform((6, 32, 32, 3), (1, 2), 0.0, 255.0)
+    eager = modality.module.augment(images, tf.constant([1, 2])).numpy()
+    piped = next(
+        iter(tf.data.Dataset.from_tensors(images).map(lambda x: modality.module.augment(x, tf.constant([1, 2]))))
+    ).numpy()
+    other = modality.module.augment(images, tf.constant([1, 3])).numpy()
+    np.testing.assert_allclose(piped, eager, atol=1e-2)
+    assert eager.shape == images.shape and eager.min() >= 0 and eager.max() <= 255
+    assert not np.allclose(eager, other)
+    assert not np.allclose(eager, images.numpy())
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
+def test_every_png_mode_becomes_the_same_rgb(mode: str) -> None:
+    decoded = image.decode(encoded(corner().convert(mode)), OPTIONS)
+    np.testing.assert_allclose(decoded, np.asarray(corner()), atol=2)
+    assert image.inspect(encoded(corner().convert(mode))).mode in image.MODES
+
+
+def test_cmyk_is_converted_and_transparency_lies_on_white() -> None:
+    decoded = image.decode(encoded(corner().convert("CMYK"), "JPEG", quality=95), OPTIONS)
+    assert decoded[4, 4].min() > 200 and decoded[28, 28].max() < 60
+    clear = Image.new("RGBA", (32, 32), (0, 0, 0, 0))
+    assert image.decode(encoded(clear), OPTIONS).min() == 255
+
+
+def test_sixteen_bits_are_scaled_not_clipped() -> None:
+    ramp = np.linspace(0, 65535, 32, dtype=np.uint16)
+    decoded = image.decode(encoded(Image.fromarray(np.tile(ramp, (32, 1)))), OPTIONS)
+    np.testing.assert_allclose(decoded[0, :, 0], np.linspace(0, 255, 32), atol=1)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_exif_orientation_ends_upright(orientation: int) -> None:
+    undo = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    stored = corner().transpose(undo[orientation]) if orientation in undo else corner()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    decoded = image.decode(encoded(stored, "PNG", exif=exif), OPTIONS)
+    np.testing.assert_array_equal(decoded, np.asarray(corner()))
+
+
+def bomb() -> bytes:
+    """A PNG that claims 50,000 x 50,000 pixels and holds a few bytes."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+BAD = {
+    "truncated jpeg": encoded(NOISE, "JPEG")[:-900],
+    "truncated png": encoded(NOISE)[:-3000],
+    "empty": b"",
+    "text": b"not a picture at all",
+    "gif": encoded(corner(), "GIF"),
+    "bmp": encoded(corner(), "BMP"),
+    "bomb": bomb(),
+    "large png": encoded(Image.new("1", (6000, 5000))),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_picture_is_reported_and_refused_in_one_line(name: str) -> None:
+    facts = image.inspect(BAD[name])
+    assert facts.problem and "\n" not in facts.problem
+    with pytest.raises(BadInput) as caught:
+        image.decode(BAD[name], OPTIONS)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_good_picture_has_no_problem() -> None:
+    assert image.inspect(encoded(NOISE)) == image.Facts(64, 64, "RGB", "")

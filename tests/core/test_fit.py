@@ -1,0 +1,124 @@
+"""The training loop that every arm shares."""
+
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pytest
+
+from graft.backbones import convnet
+from graft.core import fit, probe
+from graft.core.budget import Budget
+from graft.core.dataset import Split
+from graft.core.errors import GateRefused
+from graft.core.fit import TrainData
+from graft.core.spec import Spec
+
+BUDGET = Budget(steps=20, batch_size=8, learning_rate=3e-3, evaluations=4, seed=1)
+
+
+def plain(images: Any, seed: Any) -> Any:
+    return images
+
+
+@pytest.fixture(scope="module")
+def data() -> TrainData:
+    generator = np.random.default_rng(0)
+    labels = np.arange(24) % 3
+    images = generator.integers(0, 80, (24, 32, 32, 3), dtype=np.uint8)
+    images[np.arange(24), :, :, labels] += 150
+    split = Split(images, labels.astype(np.int64))
+    return TrainData(split, split.take(np.arange(9)), 3, plain)
+
+
+@pytest.fixture(scope="module")
+def backbone() -> Any:
+    return convnet.build(convnet.Options(width=4), Spec(32), 0)
+
+
+def fresh(backbone: Any, seed: int = 0) -> Any:
+    backbone.set_weights(convnet.build(convnet.Options(width=4), Spec(32), seed).get_weights())
+    return fit.classifier(backbone, 3, seed)
+
+
+def test_the_rate_warms_up_peaks_and_ends_near_zero() -> None:
+    budget = Budget(100, 8, 0.5, 1, 0)
+    rates = [fit.learning_rate(step, budget) for step in range(100)]
+    assert rates[0] == pytest.approx(0.05)
+    assert max(rates) == pytest.approx(0.5) and rates.index(max(rates)) in (9, 10)
+    assert rates[-1] < 0.001
+    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+
+
+def test_the_same_seed_gives_the_same_weights_again_in_the_same_object(backbone: Any, data: TrainData) -> None:
+    first = fresh(backbone)
+    history = fit.train(first, data, BUDGET)
+    weights = first.get_weights()
+    second = fresh(backbone)
+    assert second is first  # traced once, trained twice
+    assert fit.train(second, data, BUDGET) == history
+    for ours, theirs in zip(weights, second.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_the_model_is_left_at_its_best_validation_accuracy(backbone: Any, data: TrainData) -> None:
+    model = fresh(backbone)
+    history = fit.train(model, data, BUDGET)
+    best = max(row["val_accuracy"] for row in history)
+    assert probe.evaluate(model, data.validation)["val_accuracy"] == pytest.approx(best)
+    assert [row["step"] for row in history] == [5.0, 10.0, 15.0, 20.0]
+
+
+def test_a_diverging_training_is_refused_with_its_rate(backbone: Any, data: TrainData) -> None:
+    def broken(images: Any, seed: Any) -> Any:
+        return images * float("nan")
+
+    poisoned = TrainData(data.train, data.validation, 3, broken)
+    with pytest.raises(GateRefused, match="learning rate 0.003"):
+        fit.train(fresh(backbone), poisoned, BUDGET)
+
+
+def test_every_row_comes_once_per_pass(data: TrainData) -> None:
+    drawn = [labels.numpy() for _, labels in islice(fit.batches(data, BUDGET), 6)]  # 6 x 8 = two passes over 24
+    assert np.bincount(np.concatenate(drawn[:3])).tolist() == [8, 8, 8]
+    assert np.bincount(np.concatenate(drawn)).tolist() == [16, 16, 16]
+    sums = sorted(float(images.numpy().sum()) for images, _ in islice(fit.batches(data, Budget(9, 1, 1, 1, 4)), 24))
+    assert len(set(sums)) == 24
+
+
+def test_prediction_leaves_the_batch_statistics_alone(backbone: Any, data: TrainData) -> None:
+    model = fresh(backbone)
+    before = model.get_weights()
+    answered = fit.predict(model, data.train.images, batch_size=7)
+    assert answered.shape == (24, 3) and answered.dtype == np.float32
+    for ours, theirs in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_softmax_rows_are_probabilities_even_for_large_logits() -> None:
+    rows = fit.softmax(np.array([[1000.0, 0.0], [0.0, 0.0]], np.float32))
+    np.testing.assert_allclose(rows, [[1.0, 0.0], [0.5, 0.5]])
+
+
+def test_the_better_history_wins_and_the_loss_breaks_ties() -> None:
+    def history(accuracy: float, loss: float) -> list[dict[str, float]]:
+        return [{"val_accuracy": 0.1, "val_loss": 9.0}, {"val_accuracy": accuracy, "val_loss": loss}]
+
+    assert fit.best_of([history(0.5, 1.0), history(0.6, 3.0)]) == 1
+    assert fit.best_of([history(0.6, 2.0), history(0.6, 1.0), history(0.6, 3.0)]) == 1
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_the_probe_is_logistic_regression_on_standardised_features(data: TrainData, n_classes: int) -> None:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    rows = np.flatnonzero(data.train.labels < n_classes)
+    few = TrainData(data.train.take(rows), data.validation, n_classes, plain)
+    net = convnet.build(convnet.Options(width=4), Spec(32), 5)
+    model = fit.classifier(net, n_classes, 0)
+    probe.fit_head(model, few, 1.0)
+    features = fit.predict(net, few.train.images)
+    scaled = StandardScaler().fit_transform(features.astype(np.float64))
+    expected = LogisticRegression(max_iter=1000).fit(scaled, few.train.labels).predict_proba(scaled)
+    np.testing.assert_allclose(fit.softmax(fit.predict(model, few.train.images)), expected, atol=1e-3)

@@ -1,0 +1,175 @@
+"""The whole job through the real command, real DVC and Prefect's own server."""
+
+import hashlib
+import json
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tasks.workspace import ARMS, STAGES
+from tests.conftest import Place
+
+Finished = tuple[Place, subprocess.CompletedProcess[str]]
+
+
+def report(place: Place, name: str) -> dict:
+    return json.loads((place.root / "reports" / f"{name}.json").read_text())
+
+
+def lines(printed: str) -> dict[str, str]:
+    """By stage: what the terminal said of it."""
+    found = [line.split(maxsplit=1) for line in printed.splitlines() if line[:1] in "✓✗"]
+    return {rest.split()[0]: rest for _, rest in found}
+
+
+def contents(place: Place) -> dict[str, str]:
+    """Hash of everything that the stages made."""
+    folders = ("data", "features", "models", "reports")
+    files = [path for folder in folders for path in (place.root / folder).rglob("*") if path.is_file()]
+    return {
+        str(path.relative_to(place.root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+        if path.name != "report.html"  # a view of the rest, with the time on it
+    }
+
+
+def test_the_command_ends_with_the_results_and_the_report(finished: Finished) -> None:
+    place, done = finished
+    assert [stage for stage, rest in lines(done.stdout).items() if rest.endswith("ran")] == list(STAGES)
+    for wanted in ("source animals: accuracy", "gain on seen: ", "gain on unseen: ", "model-int8.tflite", "report: "):
+        assert wanted in done.stdout
+    for arm in ARMS:
+        assert sum(line.startswith(arm) for line in done.stdout.splitlines()) == 2
+    assert (place.root / "reports" / "report.html").stat().st_size > 10_000
+    assert done.stderr == ""
+
+
+def test_the_evaluation_has_its_stable_names(finished: Finished) -> None:
+    evaluation = report(finished[0], "evaluation")
+    for arm in ARMS:
+        for name in ("seen", "unseen"):
+            for score in ("accuracy", "macro_recall", "macro_f1"):
+                one = evaluation[arm][name][score]
+                assert one["ci95"][0] <= one["mean"] <= one["ci95"][1]
+                assert len(one["per_seed"]) == 2 and np.mean(one["per_seed"]) == pytest.approx(one["mean"])
+    for name in ("seen", "unseen"):
+        gain = evaluation["gain"][name]
+        difference = evaluation["transfer"][name]["accuracy"]["mean"] - evaluation["scratch"][name]["accuracy"]["mean"]
+        assert gain["points"] == pytest.approx(100 * difference)
+        assert gain["ci95"][0] <= gain["points"] <= gain["ci95"][1]
+    assert evaluation["labels_per_class"] == 5 and evaluation["seeds"] == [0, 1] and evaluation["steps"] == 24
+    assert evaluation["learning_rates_tried"] == {arm: [0.003] for arm in ARMS}
+
+
+def test_every_test_row_is_answered_once_by_every_arm_and_seed(finished: Finished) -> None:
+    import pandas as pd
+
+    answers = pd.read_parquet(finished[0].root / "reports" / "predictions.parquet")
+    counts = answers.groupby(["arm", "seed", "set"]).row.agg(["count", "nunique"])
+    assert (counts["count"] == counts["nunique"]).all() and len(counts) == 12
+    test = np.load(finished[0].root / "features" / "target" / "test" / "labels.npy")
+    seen = answers[(answers.arm == "transfer") & (answers.seed == 0) & (answers.set == "seen")]
+    assert seen.sort_values("row").label.tolist() == test.tolist()
+
+
+def test_the_packed_arrays_are_the_manifests_rows_in_order(finished: Finished) -> None:
+    from graft.modalities import image
+    from tasks.adapters import manifest, shards
+    from tasks.workspace import Workspace
+
+    workspace = Workspace(finished[0].root)
+    classes = json.loads(workspace.classes.read_text())
+    for role in ("source", "target"):
+        rows = manifest.read(workspace.manifest, domain=role, split="validation")
+        images = np.load(workspace.packed(role, "validation") / "images.npy")
+        labels = np.load(workspace.packed(role, "validation") / "labels.npy")
+        assert [classes[role][label] for label in labels] == [row.label for row in rows]
+        for index, data in enumerate(shards.read(workspace.raw(role), [row.place for row in rows])):
+            assert hashlib.sha256(data).hexdigest() == rows[index].sha256
+            np.testing.assert_array_equal(images[index], image.decode(data, image.Options(size_px=32)))
+
+
+def test_the_exported_files_are_the_ones_that_were_proven(finished: Finished) -> None:
+    from ai_edge_litert.interpreter import Interpreter
+
+    place, _ = finished
+    export = report(place, "export")
+    assert set(export["files"]) == {"model-float32.tflite", "model-int8.tflite"}
+    for name, one in export["files"].items():
+        path = place.root / "models" / "exported" / name
+        assert one["bytes"] == path.stat().st_size
+        assert one["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert one["builtin_operators_only"] is True and one["passed"] is True
+        assert one["latency_ms"]["median"] > 0 and 0 <= one["accuracy"] <= 1
+        interpreter = Interpreter(model_path=str(path))
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], np.zeros((1, 32, 32, 3), np.uint8))
+        interpreter.invoke()
+        assert interpreter.get_tensor(interpreter.get_output_details()[0]["index"]).sum() == pytest.approx(1, abs=0.02)
+    assert export["files"]["model-float32.tflite"]["agreement"] == 1.0
+    assert export["files"]["model-float32.tflite"]["max_probability_difference"] < 1e-4
+
+
+def test_a_second_run_and_plain_dvc_find_nothing_to_do(finished: Finished) -> None:
+    place, _ = finished
+    before = contents(place)
+    again = place.graft("run")
+    assert again.returncode == 0
+    assert all(rest.endswith("up to date") for rest in lines(again.stdout).values())
+    assert json.loads(place.run("dvc", "status", "--json").stdout) == {}
+    repro = place.run("dvc", "repro")
+    assert repro.returncode == 0 and "Running stage" not in repro.stdout
+    assert contents(place) == before
+
+
+def test_metrics_and_plots_are_dvcs_too(finished: Finished) -> None:
+    place, _ = finished
+    shown = json.loads(place.run("dvc", "metrics", "show", "--json").stdout)
+    names = shown[""]["data"]
+    assert "transfer" in names["reports/evaluation.json"]["data"]
+    assert "files" in names["reports/export.json"]["data"]
+    plots = place.run("dvc", "plots", "show")
+    assert plots.returncode == 0, plots.stderr
+
+
+def test_a_lost_output_comes_back_from_the_cache_without_training(finished: Finished, tmp_path: Path) -> None:
+    place = finished[0].copy(tmp_path / "clone")
+    before = contents(place)
+    for path in sorted((place.root / "models" / "finetuned").iterdir()):
+        path.unlink()
+    (place.root / "models" / "finetuned").rmdir()
+    done = place.graft("run")
+    assert lines(done.stdout)["finetune"].endswith("restored")
+    assert contents(place) == before
+
+
+def test_a_changed_setting_runs_what_depends_on_it_and_no_more(finished: Finished, tmp_path: Path) -> None:
+    place = finished[0].copy(tmp_path / "clone")
+    done = place.graft("run", "--set", "evaluate.bootstrap=120", "--until", "evaluate")
+    assert "params.yaml: evaluate.bootstrap: 100 -> 120" in done.stdout
+    told = lines(done.stdout)
+    assert told["evaluate"].endswith("ran") and "export" not in told
+    assert all(told[stage].endswith("up to date") for stage in STAGES[:5])
+    again = place.graft("run", "--from", "evaluate", "--until", "evaluate")
+    assert list(lines(again.stdout)) == ["evaluate"] and lines(again.stdout)["evaluate"].endswith("ran")
+
+
+def test_prefect_keeps_the_run_its_tasks_and_what_to_look_at(finished: Finished, tmp_path: Path) -> None:
+    place = finished[0].copy(tmp_path / "clone")  # the temporary server of another test may hold the database
+    with sqlite3.connect(place.root / ".graft" / "prefect" / "prefect.db") as database:
+        first = database.execute("select id, state_type from flow_run order by created limit 1").fetchone()
+        tasks = database.execute("select name, state_type from task_run where flow_run_id = ?", first[:1]).fetchall()
+        kinds = database.execute("select key, type from artifact where flow_run_id = ?", first[:1]).fetchall()
+    database.close()
+    assert first[1] == "COMPLETED"
+    assert sorted(tasks) == sorted((stage, "COMPLETED") for stage in STAGES)
+    assert {("results", "markdown"), ("report", "markdown")} <= set(kinds)
+    assert "progress" in {kind for _, kind in kinds}
+
+
+def test_nothing_is_written_outside_the_clone(finished: Finished) -> None:
+    home = Path(finished[0].environment["HOME"])
+    assert [path for path in home.rglob("*") if path.is_file()] == []

@@ -6,7 +6,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from graft.core.errors import GraftError
+from graft.core.errors import GraftError, UsageError
 
 STAGES = ("ingest", "validate", "extract", "pretrain", "finetune", "evaluate", "export")
 
@@ -60,6 +60,8 @@ def run(
     from tasks import choices
     from tasks.workspace import Workspace
 
+    if from_stage and until and STAGES.index(until) < STAGES.index(from_stage):
+        raise UsageError(f"--until {until} comes before --from {from_stage}")
     console = Console()
     workspace = Workspace.find()
     for change in settings.set_values(workspace.params, assignments or [], choices.Choices.of):

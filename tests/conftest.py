@@ -111,6 +111,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Place, 
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    """A workspace in which nothing ran yet."""
-    return make_place(tmp_path / "clone", tmp_path / "home")
+def place(finished: tuple[Place, subprocess.CompletedProcess[str]], tmp_path: Path) -> Place:
+    """A workspace in which nothing ran yet, but for Prefect's database: making one takes longer than most tests."""
+    place = make_place(tmp_path / "clone", tmp_path / "home")
+    shutil.copytree(finished[0].root / ".graft" / "prefect", place.root / ".graft" / "prefect")
+    return place

@@ -29,7 +29,7 @@ def refusal(place: Place, *arguments: str, code: int = 1) -> str:
 )
 def test_a_wrong_setting_is_refused_before_anything_starts(place: Place, assignment: str, told: str) -> None:
     assert told in refusal(place, "--set", assignment)
-    assert not (place.root / ".graft").exists()
+    assert not (place.root / ".graft" / "run.lock").exists()
 
 
 def test_an_unknown_key_in_the_file_is_named(place: Place) -> None:

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from tasks.stage import keep_to_itself
 from tasks.workspace import Workspace
 
 
@@ -11,6 +12,7 @@ def prepare(root: Path) -> None:
 
     Without `PREFECT_API_URL` a run uses a temporary server whose database lies in the workspace.
     """
+    keep_to_itself(Workspace(root))
     home = Workspace(root).private / "prefect"
     home.mkdir(parents=True, exist_ok=True)  # Prefect makes the last folder only
     defaults = {

@@ -92,6 +92,8 @@ def _run(place: Workspace, choices: Choices, first: str | None, last: str | None
             return Failed(name=state.name, message=state.message)
         worked = worked or state.message != "up to date"
     if "export" in planned:
+        if worked or not place.report.exists():
+            report.write(place)
         _publish_artifacts(place)
     return Completed(message=f"{len(planned)} stages up to date")
 
@@ -159,6 +161,5 @@ STAGE_TASKS = {name: _stage(name) for name in STAGES}
 
 def _publish_artifacts(place: Workspace) -> None:
     """What a person looks at in Prefect's UI: the results' table and a link to the report."""
-    report.write(place)
     create_markdown_artifact(report.markdown(place), key="results", description="What reuse gained")
     create_link_artifact(place.report.as_uri(), link_text="the report", key="report", description="Pictures and plots")

@@ -6,12 +6,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from graft.core import fit, processes
+from graft.core import fit
 from graft.core.budget import Budget
-from graft.core.dataset import Progress, Split, draw_per_class
+from graft.core.dataset import Split, draw_per_class
 from graft.core.errors import BadInput, GateRefused
 from graft.core.fit import TrainData
-from graft.core.processes import Tell
+from graft.core.processes import Tell, Workers
 from graft.core.settings import Settings
 from tasks import stage
 from tasks.adapters import arrays, console, files, models
@@ -47,13 +47,18 @@ def finetune(workspace: Workspace, settings: Settings, choices: Choices) -> None
         GateRefused: a training diverged at every learning rate.
     """
     rates, (first, *others) = settings.finetune.learning_rates, settings.evaluate.seeds
-    n_first, n_rest = len(ARMS) * len(rates), len(ARMS) * len(others)
+    tries = [Training(arm, first, rate) for arm in ARMS for rate in rates]
+    n_rest = len(ARMS) * len(others)
+    total = 100 * (len(tries) + n_rest)
     with files.folder_aside(workspace.finetuned) as folder, console.progress("finetune") as progress:
         bench = Bench(workspace, settings, folder)
-        tried = _train_all(bench, [Training(arm, first, rate) for arm in ARMS for rate in rates], progress, 0, n_rest)
-        chosen = {arm: _best([one for one in tried if one[0].arm == arm]) for arm in ARMS}
-        rest = [Training(arm, seed, chosen[arm].rate) for arm in ARMS for seed in others]
-        outcomes = tried + _train_all(bench, rest, progress, n_first, 0)
+        with Workers(_train_one, bench, max(len(tries), n_rest)) as workers:
+            histories = workers.run(tries, lambda done, _: progress(done, total))
+            tried = list(zip(tries, histories, strict=True))
+            chosen = {arm: _best([one for one in tried if one[0].arm == arm]) for arm in ARMS}
+            rest = [Training(arm, seed, chosen[arm].rate) for arm in ARMS for seed in others]
+            histories = workers.run(rest, lambda done, _: progress(100 * len(tries) + done, total))
+            outcomes = tried + list(zip(rest, histories, strict=True))
         kept = [one for one in outcomes if one[0].rate == chosen[one[0].arm].rate]
         for training, history in kept:
             if not history:
@@ -142,12 +147,6 @@ def _train_one(bench: Bench, training: Training, tell: Tell) -> History:
         return []
     models.save(model, bench.folder / training.file)
     return history
-
-
-def _train_all(bench: Bench, trainings: list[Training], progress: Progress, before: int, after: int) -> list[Outcome]:
-    total = 100 * (before + len(trainings) + after)
-    histories = processes.run_all(_train_one, bench, trainings, lambda done, _: progress(100 * before + done, total))
-    return list(zip(trainings, histories, strict=True))
 
 
 def _best(tried: Sequence[Outcome]) -> Training:

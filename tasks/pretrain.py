@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from graft.core import processes
 from graft.core.budget import Budget
 from graft.core.errors import GateRefused
 from graft.core.fit import TrainData
 from graft.core.plugins import Plugin, resolve
-from graft.core.processes import Tell
+from graft.core.processes import Tell, Workers
 from graft.core.settings import Choice, Settings
 from tasks import stage
 from tasks.adapters import arrays, console, files, models
@@ -38,7 +37,9 @@ def pretrain(workspace: Workspace, settings: Settings, choices: Choices) -> None
     """
     names = list(backbones(choices))
     with files.folder_aside(workspace.pretrained) as folder, console.progress("pretrain") as progress:
-        results = processes.run_all(_pretrain_one, Bench(workspace, settings, folder), names, progress)
+        bench = Bench(workspace, settings, folder)
+        with Workers(_pretrain_one, bench, len(names)) as workers:
+            results = workers.run(names, progress)
     report, curve = {}, []
     for name, (parameters, history) in zip(names, results, strict=True):
         curve += [{"backbone": name, **row} for row in history]

@@ -30,7 +30,7 @@ def main(stage: str, work: Work) -> NoReturn:
     started = time.monotonic()
     try:
         workspace = Workspace.find()
-        _keep_to_itself(workspace)
+        keep_to_itself(workspace)
         settings = settings_file.load(workspace.params)
         _guarded(work, workspace, settings, Choices.of(settings))
         files.write_json(
@@ -50,7 +50,7 @@ def main(stage: str, work: Work) -> NoReturn:
     sys.exit(0)
 
 
-def _keep_to_itself(workspace: Workspace) -> None:
+def keep_to_itself(workspace: Workspace) -> None:
     """No telemetry, no chatter, no file outside the workspace, whoever started the stage."""
     defaults = {
         "DO_NOT_TRACK": "1",

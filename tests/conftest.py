@@ -1,12 +1,19 @@
 """One real workspace, made tiny, run once by the real command; tests look at it or copy it."""
 
+import fcntl
+import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,7 +69,26 @@ class Place:
     def copy(self, to: Path) -> "Place":
         """The same workspace elsewhere, DVC's cache and Prefect's database included."""
         shutil.copytree(self.root, to, symlinks=True)
-        return Place(to, self.environment)
+        return Place(to, self.environment | {"PYTHONPATH": str(to)})
+
+
+def _environment(root: Path, home: Path) -> dict[str, str]:
+    """This process's environment without anybody's settings; the workspace's own modules are what runs."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PREFECT_", "GRAFT_", "AWS_", "DVC_", "XDG_", "PYTEST_"))
+    }
+    return kept | {
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(root),
+        "PYTHONWARNINGS": "default",
+        "HOME": str(home),
+        "GRAFT_CACHE": str(home / "cache"),
+        "COLUMNS": "160",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+    }
 
 
 def make_place(root: Path, home: Path) -> Place:
@@ -78,21 +104,7 @@ def make_place(root: Path, home: Path) -> Place:
     (root / ".dvc").mkdir()
     for name in ("config", ".gitignore"):
         shutil.copy(ROOT / ".dvc" / name, root / ".dvc" / name)
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("PREFECT_", "GRAFT_", "AWS_", "DVC_", "XDG_", "PYTEST_"))
-    }
-    environment = kept | {
-        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(root),
-        "PYTHONWARNINGS": "default",
-        "HOME": str(home),
-        "GRAFT_CACHE": str(home / "cache"),
-        "COLUMNS": "160",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "GIT_CONFIG_GLOBAL": os.devnull,
-    }
+    environment = _environment(root, home)
     place = Place(root, environment)
     place.set(*TINY)
     for command in (("init", "-q"), ("add", "-A"), ("-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "x")):
@@ -100,19 +112,100 @@ def make_place(root: Path, home: Path) -> Place:
     return place
 
 
+Finished = tuple[Place, subprocess.CompletedProcess[str]]
+
+
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Place, subprocess.CompletedProcess[str]]]:
-    """A workspace in which `graft run` ended, and what it printed. Tests that change something copy it first."""
-    folder = tmp_path_factory.mktemp("finished")
-    place = make_place(folder / "clone", folder / "home")
-    done = place.graft("run")
-    assert done.returncode == 0, done.stdout + done.stderr
-    yield place, done
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the test processes of one session have in common."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def finished(shared: Path) -> Finished:
+    """A workspace in which `graft run` ended, and what it printed. Nobody changes it: copy it first."""
+    folder = shared / "finished"
+    folder.mkdir(exist_ok=True)
+    place = Place(folder / "clone", _environment(folder / "clone", folder / "home"))
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "done.json").exists():
+            make_place(folder / "clone", folder / "home")
+            done = place.graft("run")
+            assert done.returncode == 0, done.stdout + done.stderr
+            (folder / "done.json").write_text(json.dumps([done.stdout, done.stderr]))
+    stdout, stderr = json.loads((folder / "done.json").read_text())
+    return place, subprocess.CompletedProcess(["graft", "run"], 0, stdout, stderr)
+
+
+@pytest.fixture(scope="session")
+def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Prefect server: a run need not start one of its own, which takes longer than most tests."""
+    folder = tmp_path_factory.mktemp("prefect")
+    with prefect_server(folder) as url:
+        yield url
+
+
+@contextmanager
+def prefect_server(folder: Path) -> Iterator[str]:
+    """Start a Prefect server on a free port, wait until it is healthy, stop it by its own id."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    home = folder / "home"
+    home.mkdir()
+    environment = _environment(folder, home) | {"PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    command = [str(BIN / "prefect"), "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+    try:
+        url = f"http://127.0.0.1:{port}/api"
+        wait_until(lambda: _healthy(url), 120, "a healthy Prefect server")
+        yield url
+    finally:
+        stop(process)
+
+
+def _healthy(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End one process that a test started."""
+    process.terminate()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def wait_until(ask: Callable[[], Any], seconds: float, what: str) -> Any:
+    """What `ask` answers as soon as that is true."""
+    end = time.monotonic() + seconds
+    while not (answer := ask()):
+        if time.monotonic() > end:
+            pytest.fail(f"not within {seconds} s: {what}")
+        time.sleep(0.1)
+    return answer
 
 
 @pytest.fixture
-def place(finished: tuple[Place, subprocess.CompletedProcess[str]], tmp_path: Path) -> Place:
-    """A workspace in which nothing ran yet, but for Prefect's database: making one takes longer than most tests."""
-    place = make_place(tmp_path / "clone", tmp_path / "home")
-    shutil.copytree(finished[0].root / ".graft" / "prefect", place.root / ".graft" / "prefect")
-    return place
+def place(prefect_url: str, tmp_path: Path) -> Place:
+    """A workspace in which nothing ran yet."""
+    made = make_place(tmp_path / "clone", tmp_path / "home")
+    return Place(made.root, made.environment | {"PREFECT_API_URL": prefect_url})
+
+
+@pytest.fixture
+def copied(finished: Finished, prefect_url: str, tmp_path: Path) -> Place:
+    """The finished workspace, to be changed."""
+    place = finished[0].copy(tmp_path / "clone")
+    return Place(place.root, place.environment | {"PREFECT_API_URL": prefect_url})

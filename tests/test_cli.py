@@ -92,9 +92,9 @@ def test_too_few_pictures_and_a_truncated_one_stop_the_run_at_the_gate(place: Pl
     assert not (place.root / "features").exists()
 
 
-def test_a_folder_of_ones_own_pictures_works_from_end_to_end(place: Place, tmp_path: Path) -> None:
+def test_a_folder_of_ones_own_pictures_works_from_end_to_end(copied: Place, tmp_path: Path) -> None:
     root = pictures(tmp_path / "root", ash=30, birch=30)
-    done = place.graft("run", "--set", origin(root), "--set", "data.target.name=trees", "--set", "evaluate.seeds=1")
+    done = copied.graft("run", "--set", origin(root), "--set", "data.target.name=trees", "--set", "evaluate.seeds=1")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "target trees: 5 labels per class, 1 seeds" in done.stdout
     assert "gain on seen" in done.stdout and "gain on unseen" not in done.stdout

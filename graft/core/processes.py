@@ -8,8 +8,9 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from graft.core.dataset import Progress
 from graft.core.errors import EnvironmentProblem
@@ -50,55 +51,59 @@ def die_with_parent() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def run_all(
-    work: Callable[[Context, Job, Tell], Result],
-    context: Context,
-    jobs: Sequence[Job],
-    progress: Progress,
-) -> list[Result]:
-    """`work(context, job, tell)` for every job, in worker processes; results in the jobs' order.
+class Workers(AbstractContextManager["Workers[Context, Job, Result]"], Generic[Context, Job, Result]):
+    """Processes that do `work(context, job, tell)` for one job after the other, until the block ends.
 
     Small convolutions gain little from a second thread: on two cores, two trainings side by side on one thread each
     end sooner than one after the other on two.
-
-    Args:
-        work: a module's function. It and `context` are pickled; a worker unpickles `context` once for all its jobs.
-        progress: called with (hundredths of jobs done, hundredths in all).
-
-    Raises:
-        EnvironmentProblem: a worker was killed, out of memory most likely.
-        Exception: what a job raised.
     """
-    workers = workers_for(len(jobs))
-    threads = max(1, usable_cores() // workers)
-    spawn = multiprocessing.get_context("spawn")  # the fork of a process that has run TensorFlow may hang
-    shares = spawn.Array("d", len(jobs))
-    pool = ProcessPoolExecutor(workers, spawn, initializer=_prepare, initargs=(work, context, shares, threads))
-    try:
-        futures = [pool.submit(_one, index, job) for index, job in enumerate(jobs)]
-        pending = set(futures)
-        while pending:
-            done, pending = wait(pending, timeout=_POLL_S, return_when=FIRST_COMPLETED)
-            for future in done:
-                future.result()  # a failure ends the others at once
-            progress(round(100 * sum(shares[:])), 100 * len(jobs))
-        return [future.result() for future in futures]
-    except BrokenProcessPool:
-        raise EnvironmentProblem(
-            "a worker process was killed, out of memory most likely; close other programs"
-        ) from None
-    finally:
-        _stop(pool)
 
+    def __init__(self, work: Callable[[Context, Job, Tell], Result], context: Context, most_jobs: int) -> None:
+        """`work` is a module's function. It and `context` are pickled; a worker unpickles `context` once.
 
-def _stop(pool: ProcessPoolExecutor) -> None:
-    """Without waiting for jobs whose results nobody will read."""
-    processes = list((pool._processes or {}).values())
-    pool.shutdown(wait=False, cancel_futures=True)
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        process.join()
+        Args:
+            most_jobs: how many jobs may wait at once; decides the number of workers.
+        """
+        workers = workers_for(most_jobs)
+        threads = max(1, usable_cores() // workers)
+        spawn = multiprocessing.get_context("spawn")  # the fork of a process that has run TensorFlow may hang
+        self._shares = spawn.Array("d", most_jobs)
+        initial = (work, context, self._shares, threads)
+        self._pool = ProcessPoolExecutor(workers, spawn, initializer=_prepare, initargs=initial)
+
+    def run(self, jobs: Sequence[Job], progress: Progress) -> list[Result]:
+        """Do all jobs; results in the jobs' order.
+
+        Args:
+            progress: called with (hundredths of jobs done, hundredths in all).
+
+        Raises:
+            EnvironmentProblem: a worker was killed, out of memory most likely.
+            Exception: what a job raised.
+        """
+        self._shares[:] = [0.0] * len(self._shares)
+        try:
+            futures = [self._pool.submit(_one, index, job) for index, job in enumerate(jobs)]
+            pending = set(futures)
+            while pending:
+                done, pending = wait(pending, timeout=_POLL_S, return_when=FIRST_COMPLETED)
+                for future in done:
+                    future.result()  # a failure ends the others at once
+                progress(round(100 * sum(self._shares[:])), 100 * len(jobs))
+            return [future.result() for future in futures]
+        except BrokenProcessPool:
+            raise EnvironmentProblem(
+                "a worker process was killed, out of memory most likely; close other programs"
+            ) from None
+
+    def __exit__(self, *_: object) -> None:
+        """End the processes without waiting for jobs whose results nobody will read."""
+        processes = list((self._pool._processes or {}).values())
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join()
 
 
 _state: tuple[Any, Any, Any]

@@ -195,7 +195,8 @@ def set_values(path: Path, assignments: list[str], check: Callable[[Settings], o
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 120
-    document = yaml.load(_read(path))
+    yaml.indent(mapping=2, sequence=4, offset=2)  # as the file has it: a change touches its own line alone
+    document = _mapping(yaml, _read(path), path.name)
     changes = [line for text in assignments if (line := _assign(document, text))]
     if changes:
         buffer = io.StringIO()
@@ -223,7 +224,7 @@ def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
     if first["type"] == "missing":
         return f"{key}: missing"
     wanted = first["msg"].removeprefix("Value error, ")
-    wanted = wanted.removeprefix("Input ") if wanted.startswith("Input should") else wanted
+    wanted = wanted.removeprefix("Input ").removeprefix("String ")
     return one_line(f"{key} is {_shown(first['input'])}; it {wanted[0].lower()}{wanted[1:]}")
 
 
@@ -241,7 +242,14 @@ def _read(path: Path) -> str:
 
 def _parse(text: str, where: str) -> Settings:
     try:
-        document = YAML(typ="safe", pure=True).load(text)
+        return Settings.model_validate(_mapping(YAML(typ="safe", pure=True), text, where))
+    except ValidationError as error:
+        raise BadInput(f"{where}: {explain(error, Settings, '')}") from None
+
+
+def _mapping(yaml: YAML, text: str, where: str) -> Any:
+    try:
+        document = yaml.load(text)
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
@@ -249,10 +257,7 @@ def _parse(text: str, where: str) -> Settings:
         raise BadInput(one_line(f"{where}{line}: not valid YAML: {problem}")) from None
     if not isinstance(document, dict):
         raise BadInput(f"{where} is empty or not a mapping; see params.yaml of a fresh clone")
-    try:
-        return Settings.model_validate(document)
-    except ValidationError as error:
-        raise BadInput(f"{where}: {explain(error, Settings, '')}") from None
+    return document
 
 
 def _assign(document: Any, text: str) -> str:
@@ -266,7 +271,7 @@ def _assign(document: Any, text: str) -> str:
     *path, last = key.split(".")
     node = document
     for part in path:
-        if isinstance(node.get(part), str) and last == "name":
+        if isinstance(node.get(part), str) and part in CHOICES:
             node[part] = {"name": node[part]}
         node = node.get(part)
         if not isinstance(node, dict):

@@ -3,14 +3,13 @@
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import Place
+from tests.conftest import Finished
 
 FLAGS = (
     "--headless=new",
@@ -44,14 +43,12 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture
-def page(browser: Any, finished: tuple[Place, subprocess.CompletedProcess[str]]) -> Any:
+def page(browser: Any, finished: Finished) -> Any:
     browser.get((finished[0].root / "reports" / "report.html").as_uri())
     return browser
 
 
-def test_the_verdict_is_the_first_thing_and_the_figures_are_the_measured_ones(
-    page: Any, finished: tuple[Place, subprocess.CompletedProcess[str]]
-) -> None:
+def test_the_verdict_is_the_first_thing_and_the_figures_are_the_measured_ones(page: Any, finished: Finished) -> None:
     from graft.core.report import gain_text
 
     evaluation = json.loads((Path(finished[0].root) / "reports" / "evaluation.json").read_text())

@@ -31,7 +31,8 @@ def work(context, job, tell):
 
 if __name__ == "__main__":
     try:
-        print(processes.run_all(work, "context", sys.argv[1:], lambda done, total: None))
+        with processes.Workers(work, "context", len(sys.argv) - 1) as workers:
+            print(workers.run(sys.argv[1:], lambda done, total: None))
     except Exception as error:
         print(type(error).__name__, error)
 """

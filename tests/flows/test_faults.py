@@ -2,16 +2,13 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
 from pathlib import Path
 
-import pytest
-
-from tests.conftest import BIN, Place
-
-Finished = tuple[Place, subprocess.CompletedProcess[str]]
+from tests.conftest import BIN, Finished, Place, wait_until
 
 
 def inside(place: Place) -> list[str]:
@@ -26,18 +23,10 @@ def inside(place: Place) -> list[str]:
     return found
 
 
-def until(condition: object, seconds: float, what: str) -> None:
-    end = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        if time.monotonic() > end:
-            pytest.fail(f"not within {seconds} s: {what}")
-        time.sleep(0.1)
-
-
-def start(place: Place) -> subprocess.Popen[bytes]:
+def start(place: Place, *arguments: str) -> subprocess.Popen[bytes]:
     """`graft run` in a process group of its own."""
     return subprocess.Popen(
-        [str(BIN / "python"), "-m", "graft.cli", "run"],
+        [str(BIN / "python"), "-m", "graft.cli", "run", *arguments],
         cwd=place.root,
         env=place.environment,
         stdin=subprocess.DEVNULL,
@@ -53,35 +42,42 @@ def metrics(place: Place) -> tuple[object, object]:
     return evaluation, {name: (one["accuracy"], one["agreement"]) for name, one in export["files"].items()}
 
 
-@pytest.mark.parametrize("stage", ["ingest", "finetune"])
-def test_a_run_killed_with_its_group_finishes_when_typed_again(finished: Finished, tmp_path: Path, stage: str) -> None:
-    place = finished[0].copy(tmp_path / "clone")
-    undisturbed = metrics(place)
-    place.set(f"{'seed' if stage == 'ingest' else 'finetune.steps'}=25")
-    place.set(f"{'seed=7' if stage == 'ingest' else 'finetune.steps=24'}")
-    for made in (
-        ("data", "features", "models", ".dvc/cache") if stage == "ingest" else ("models/finetuned", ".dvc/cache/runs")
-    ):
-        subprocess.run(["rm", "-rf", str(place.root / made)], check=True)
-    if stage == "finetune":
-        subprocess.run(["rm", "-rf", str(place.root / ".dvc/cache/files")], check=True)
-    process = start(place)
-    until(lambda: any(f"tasks.{stage}" in line and "dvc" not in line for line in inside(place)), 60, f"{stage} at work")
-    time.sleep(2.0)
+def kill_at_work(place: Place, stage: str) -> None:
+    """kill -9 for the whole process group of `graft run` while `stage` is at work."""
+    process = start(place, "--from", stage)
+    wait_until(lambda: any(f"python -m tasks.{stage}" in line for line in inside(place)), 60, f"{stage} at work")
+    time.sleep(1.0)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    until(lambda: not inside(place), 5, f"no process left, still there: {inside(place)}")
+    wait_until(lambda: not inside(place), 5, "no process left")
+
+
+def finish(place: Place) -> None:
     done = place.graft("run")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert metrics(place) == undisturbed
     assert [path.name for path in place.root.rglob("*.part")] == []
 
 
+def test_a_run_killed_while_it_reads_its_data_finishes_when_typed_again(copied: Place) -> None:
+    undisturbed = metrics(copied)
+    kill_at_work(copied, "ingest")
+    finish(copied)
+    assert metrics(copied) == undisturbed
+
+
+def test_a_run_killed_while_it_trains_finishes_with_the_same_figures(copied: Place) -> None:
+    undisturbed = metrics(copied)
+    shutil.rmtree(copied.root / ".dvc" / "cache" / "runs")  # nothing to remember it by: it must train again
+    kill_at_work(copied, "finetune")
+    finish(copied)
+    assert metrics(copied) == undisturbed
+
+
 def test_what_the_command_started_dies_with_it(finished: Finished, tmp_path: Path) -> None:
-    place = finished[0].copy(tmp_path / "clone")
+    place = finished[0].copy(tmp_path / "clone")  # with Prefect's temporary server
     place.set("finetune.steps=4000")
     process = start(place)
-    until(lambda: any("spawn_main" in line for line in inside(place)), 90, "a training in a worker process")
+    wait_until(lambda: any("spawn_main" in line for line in inside(place)), 90, "a training in a worker process")
     second = place.graft("run")
     assert second.returncode == 3
     assert second.stderr == (
@@ -89,10 +85,10 @@ def test_what_the_command_started_dies_with_it(finished: Finished, tmp_path: Pat
     )
     process.kill()  # the command alone, not its group
     process.wait()
-    until(
+    wait_until(
         lambda: not any("dvc" in line or "tasks." in line or "spawn_main" in line for line in inside(place)), 10, "gone"
     )
-    until(lambda: not inside(place), 30, f"no process left, still there: {inside(place)}")
+    wait_until(lambda: not inside(place), 30, f"no process left, still there: {inside(place)}")
 
 
 def test_a_disk_that_takes_no_more_is_one_clear_line(place: Place) -> None:

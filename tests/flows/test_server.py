@@ -1,9 +1,6 @@
 """A real Prefect server and worker: what the two pins protect, and what a person sees of a run."""
 
 import json
-import os
-import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -14,9 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import BIN, Place
-
-Finished = tuple[Place, subprocess.CompletedProcess[str]]
+from tests.conftest import BIN, Finished, Place, prefect_server, stop
 
 DEPLOY = """
 from pathlib import Path
@@ -27,12 +22,6 @@ train.from_source(source=str(Path.cwd()), entrypoint="flows/train.py:train").dep
     schedule=Cron("0 3 * * *", timezone="Europe/Berlin"), print_next_steps=False, ignore_warnings=True,
 )
 """
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 class Server:
@@ -68,15 +57,6 @@ def eventually(ask: Callable[[], Any], seconds: float, what: str) -> Any:
         time.sleep(0.5)
 
 
-def stop(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(20)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
 def start(place: Place, log: Path, *command: str) -> subprocess.Popen[bytes]:
     with log.open("wb") as file:
         return subprocess.Popen(
@@ -92,25 +72,11 @@ def start(place: Place, log: Path, *command: str) -> subprocess.Popen[bytes]:
 @pytest.fixture(scope="module")
 def server(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("server")
-    port = free_port()
-    url = f"http://127.0.0.1:{port}/api"
-    environment = finished[0].environment | {
-        "PREFECT_HOME": str(folder / "prefect"),
-        "PREFECT_API_URL": url,
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_WORKER_QUERY_SECONDS": "2",
-        "DO_NOT_TRACK": "1",
-    }
-    place = Place(finished[0].copy(folder / "clone").root, environment | {"PYTHONPATH": str(folder / "clone")})
+    place = finished[0].copy(folder / "clone")
     (folder / "prefect").mkdir()
-    process = start(
-        place, folder / "server.log", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)
-    )
-    try:
-        eventually(lambda: urllib.request.urlopen(f"{url}/health", timeout=5).status == 200, 120, "a healthy server")
-        yield Server(place, url)
-    finally:
-        stop(process)
+    with prefect_server(folder / "prefect") as url:
+        environment = {"PREFECT_API_URL": url, "PREFECT_WORKER_QUERY_SECONDS": "2", "DO_NOT_TRACK": "1"}
+        yield Server(Place(place.root, place.environment | environment), url)
 
 
 @pytest.fixture(scope="module")
@@ -165,4 +131,3 @@ def test_a_worker_brings_a_run_started_from_the_form_to_its_end(
         assert eventually(ended, 120, "an end of the run") == "COMPLETED", (tmp_path / "worker.log").read_text()
     finally:
         stop(worker)
-    assert os.environ.get("PREFECT_API_URL") is None  # nothing of this leaks into other tests

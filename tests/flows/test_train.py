@@ -3,16 +3,13 @@
 import hashlib
 import json
 import sqlite3
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tasks.workspace import ARMS, STAGES
-from tests.conftest import Place
-
-Finished = tuple[Place, subprocess.CompletedProcess[str]]
+from tests.conftest import Finished, Place
 
 
 def report(place: Place, name: str) -> dict:
@@ -113,8 +110,8 @@ def test_the_exported_files_are_the_ones_that_were_proven(finished: Finished) ->
     assert export["files"]["model-float32.tflite"]["max_probability_difference"] < 1e-4
 
 
-def test_a_second_run_and_plain_dvc_find_nothing_to_do(finished: Finished) -> None:
-    place, _ = finished
+def test_a_second_run_and_plain_dvc_find_nothing_to_do(copied: Place) -> None:
+    place = copied
     before = contents(place)
     again = place.graft("run")
     assert again.returncode == 0
@@ -125,8 +122,8 @@ def test_a_second_run_and_plain_dvc_find_nothing_to_do(finished: Finished) -> No
     assert contents(place) == before
 
 
-def test_metrics_and_plots_are_dvcs_too(finished: Finished) -> None:
-    place, _ = finished
+def test_metrics_and_plots_are_dvcs_too(copied: Place) -> None:
+    place = copied
     shown = json.loads(place.run("dvc", "metrics", "show", "--json").stdout)
     names = shown[""]["data"]
     assert "transfer" in names["reports/evaluation.json"]["data"]
@@ -135,8 +132,8 @@ def test_metrics_and_plots_are_dvcs_too(finished: Finished) -> None:
     assert plots.returncode == 0, plots.stderr
 
 
-def test_a_lost_output_comes_back_from_the_cache_without_training(finished: Finished, tmp_path: Path) -> None:
-    place = finished[0].copy(tmp_path / "clone")
+def test_a_lost_output_comes_back_from_the_cache_without_training(copied: Place) -> None:
+    place = copied
     before = contents(place)
     for path in sorted((place.root / "models" / "finetuned").iterdir()):
         path.unlink()
@@ -146,8 +143,8 @@ def test_a_lost_output_comes_back_from_the_cache_without_training(finished: Fini
     assert contents(place) == before
 
 
-def test_a_changed_setting_runs_what_depends_on_it_and_no_more(finished: Finished, tmp_path: Path) -> None:
-    place = finished[0].copy(tmp_path / "clone")
+def test_a_changed_setting_runs_what_depends_on_it_and_no_more(copied: Place) -> None:
+    place = copied
     done = place.graft("run", "--set", "evaluate.bootstrap=120", "--until", "evaluate")
     assert "params.yaml: evaluate.bootstrap: 100 -> 120" in done.stdout
     told = lines(done.stdout)
@@ -157,8 +154,8 @@ def test_a_changed_setting_runs_what_depends_on_it_and_no_more(finished: Finishe
     assert list(lines(again.stdout)) == ["evaluate"] and lines(again.stdout)["evaluate"].endswith("ran")
 
 
-def test_prefect_keeps_the_run_its_tasks_and_what_to_look_at(finished: Finished, tmp_path: Path) -> None:
-    place = finished[0].copy(tmp_path / "clone")  # the temporary server of another test may hold the database
+def test_prefect_keeps_the_run_its_tasks_and_what_to_look_at(finished: Finished) -> None:
+    place, _ = finished
     with sqlite3.connect(place.root / ".graft" / "prefect" / "prefect.db") as database:
         first = database.execute("select id, state_type from flow_run order by created limit 1").fetchone()
         tasks = database.execute("select name, state_type from task_run where flow_run_id = ?", first[:1]).fetchall()

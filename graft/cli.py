@@ -72,6 +72,7 @@ def run(
     from flows import environment
 
     environment.prepare(workspace.root)
+    environment.start_server(workspace.root)
     from flows import show, train
     from tasks import report
 

@@ -72,6 +72,10 @@ def _guarded(work: Work, workspace: Workspace, settings: Settings, choices: Choi
             raise EnvironmentProblem(
                 f"the disk of {workspace.root} is full ({free} MB free); free some and type the same command again"
             ) from error
+        if error.errno == errno.EFBIG:
+            raise EnvironmentProblem(
+                f"a file in {workspace.root} would be larger than it may be; raise the limit: ulimit -f"
+            ) from error
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise EnvironmentProblem(
                 f"{error.filename} cannot be written: {error.strerror}; check owner and mode"

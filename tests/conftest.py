@@ -38,6 +38,17 @@ TINY = (
     "export.min_agreement=0",
     "export.max_accuracy_drop_points=100",
 )
+CHROMIUM = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1200,900",
+)
 COPIED = ("graft", "tasks", "flows", "params.yaml", "dvc.yaml", ".dvcignore", ".gitignore", "requirements.lock")
 
 
@@ -61,7 +72,7 @@ class Place:
         )
 
     def graft(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return self.run("python", "-m", "graft.cli", *arguments)
+        return self.run("graft", *arguments)
 
     def set(self, *assignments: str) -> None:
         settings.set_values(self.root / "params.yaml", list(assignments), Choices.of)
@@ -155,14 +166,19 @@ def prefect_server(folder: Path) -> Iterator[str]:
         port = listener.getsockname()[1]
     home = folder / "home"
     home.mkdir()
-    environment = _environment(folder, home) | {"PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    url = f"http://127.0.0.1:{port}/api"
+    environment = _environment(folder, home) | {
+        "PREFECT_HOME": str(home),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_API_URL": url,  # its pages would ask port 4200
+        "PREFECT_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    }
     command = [str(BIN / "prefect"), "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
             command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
     try:
-        url = f"http://127.0.0.1:{port}/api"
         wait_until(lambda: _healthy(url), 120, "a healthy Prefect server")
         yield url
     finally:
@@ -209,3 +225,23 @@ def copied(finished: Finished, prefect_url: str, tmp_path: Path) -> Place:
     """The finished workspace, to be changed."""
     place = finished[0].copy(tmp_path / "clone")
     return Place(place.root, place.environment | {"PREFECT_API_URL": prefect_url})
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Debian's Chromium; nothing is downloaded for it."""
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not chromium or not driver:
+        pytest.skip("Debian's chromium and chromium-driver are not installed; `make check` installs them where it may")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in (*CHROMIUM, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SE_OFFLINE", "true")  # selenium would look for a driver on the web
+        window = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+        yield window
+        window.quit()

@@ -83,8 +83,8 @@ def test_a_folder_that_cannot_be_used_is_named(place: Place, tmp_path: Path) -> 
 
 def test_too_few_pictures_and_a_truncated_one_stop_the_run_at_the_gate(place: Place, tmp_path: Path) -> None:
     root = pictures(tmp_path / "root", ash=12, birch=12)
-    told = refusal(place, "--set", origin(root), "--set", "finetune.labels_per_class=9")
-    assert "target class ash has 8 training pictures; finetune.labels_per_class asks for 9" in told
+    told = refusal(place, "--set", origin(root), "--set", "finetune.labels_per_class=10")
+    assert "target class ash has 9 training pictures; finetune.labels_per_class asks for 10" in told
     broken = root / "birch" / "3.jpg"
     broken.write_bytes(broken.read_bytes()[:-300])  # noticed without --set: the folder changed
     told = refusal(place)

@@ -1,5 +1,6 @@
 """How much training an arm of the comparison may use: the same for all of them."""
 
+import math
 from dataclasses import dataclass, replace
 
 
@@ -23,8 +24,8 @@ class Budget:
 
     @property
     def steps_per_evaluation(self) -> int:
-        """At least one; the last, shorter stretch is evaluated too."""
-        return max(1, self.steps // self.evaluations)
+        """Rounded up: what the last stretch has beyond `steps` is trained at rate zero and moves no weight."""
+        return math.ceil(self.steps / self.evaluations)
 
     def at(self, learning_rate: float) -> "Budget":
         """The same budget with another peak learning rate."""

@@ -113,9 +113,10 @@ def train(model: Any, data: TrainData, budget: Budget) -> list[dict[str, float]]
             f"training diverged: the loss became {history['loss'][-1]} at learning rate {budget.learning_rate}; "
             "a lower rate would do"
         )
+    steps = [float(min((index + 1) * stretch, budget.steps)) for index in range(len(history["loss"]))]
     return [
-        {"step": float((index + 1) * stretch)} | {name: float(values[index]) for name, values in history.items()}
-        for index in range(len(history["loss"]))
+        {"step": step} | {name: float(values[index]) for name, values in history.items()}
+        for index, step in enumerate(steps)
     ]
 
 
@@ -124,7 +125,9 @@ def learning_rate(step: int, budget: Budget) -> float:
     warm_up = max(1, round(budget.steps * WARM_UP_SHARE))
     if step < warm_up:
         return budget.learning_rate * (step + 1) / warm_up
-    progress = min(1.0, (step - warm_up) / max(1, budget.steps - warm_up))
+    if step >= budget.steps:
+        return 0.0
+    progress = (step - warm_up) / max(1, budget.steps - warm_up)
     return budget.learning_rate * 0.5 * (1.0 + math.cos(math.pi * progress))
 
 

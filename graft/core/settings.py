@@ -223,8 +223,8 @@ def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
         return one_line(f"{key}: unknown key{hint}")
     if first["type"] == "missing":
         return f"{key}: missing"
-    wanted = first["msg"].removeprefix("Value error, ")
-    wanted = wanted.removeprefix("Input ").removeprefix("String ")
+    told = first["msg"].removeprefix("Value error, ")
+    wanted = told if first["type"] == "value_error" else told[max(0, told.find("should")) :]
     return one_line(f"{key} is {_shown(first['input'])}; it {wanted[0].lower()}{wanted[1:]}")
 
 

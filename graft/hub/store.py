@@ -53,7 +53,7 @@ def check(store: Store) -> None:
         raise EnvironmentProblem(
             _REASONS.get(code, "{where} answered {code}").format(bucket=store.bucket, where=where, code=code)
         ) from None
-    except BotoCoreError as error:
+    except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is no URL
         raise EnvironmentProblem(f"{where}: {one_line(str(error))}; check AWS_ENDPOINT_URL_S3 and AWS_*") from None
 
 

@@ -12,6 +12,9 @@ from graft.core.errors import BadInput, EnvironmentProblem, GraftError, one_line
 from tasks.adapters import console, process
 from tasks.workspace import Workspace
 
+FULL = ("No space left on device", "File too large", "database or disk is full", "disk I/O error")
+"""How the system and SQLite, in which DVC keeps its state, say that a write was refused."""
+
 
 class StageFailed(GraftError):
     """A stage ended with an error; the message is the stage's own line."""
@@ -109,8 +112,10 @@ def _explain(text: str, stage: str = "") -> GraftError:
         return EnvironmentProblem("another dvc is at work in this workspace; wait for it to end")
     errors = [line for line in text.splitlines() if line.startswith("ERROR:")]
     told = errors[-1].removeprefix("ERROR: ") if errors else _last_line(text)
-    if "No space left on device" in text:
-        return EnvironmentProblem("the disk is full; free some and type the same command again")
+    if any(sign in text for sign in FULL):
+        return EnvironmentProblem(
+            f"the disk takes no more ({one_line(told)}); free some and type the same command again"
+        )
     if "dvc.lock" in told:
         return BadInput(f"dvc.lock cannot be used ({one_line(told)}); git checkout dvc.lock brings back a good one")
     where = f"{stage}: " if stage else ""

@@ -55,7 +55,7 @@ def check(frame: Any, rules: dict[str, dict[str, Any]]) -> list[Finding]:
     if len(results) != len(rules):
         raise RuntimeError(f"the data gate evaluated {len(results)} of {len(rules)} rules")
     by_column = {result.expectation_config.kwargs["column"]: result for result in results}
-    return [_finding(column, rule, by_column[column]) for column, rule in rules.items()]
+    return [_finding(frame, column, rule, by_column[column]) for column, rule in rules.items()]
 
 
 def base_rules() -> dict[str, dict[str, Any]]:
@@ -78,12 +78,14 @@ def _expectation(gx: Any, column: str, rule: dict[str, Any]) -> Any:
     return gx.expectations.ExpectColumnValuesToBeBetween(column=column, min_value=low, max_value=high)
 
 
-def _finding(column: str, rule: dict[str, Any], result: Any) -> Finding:
-    if result.exception_info and result.exception_info.get("raised_exception"):
+def _finding(frame: Any, column: str, rule: dict[str, Any], result: Any) -> Finding:
+    if result.exception_info and "raised_exception': True" in str(result.exception_info):  # flat, or keyed by metric
         raise RuntimeError(f"the data gate's rule on {column} raised: {result.exception_info}")
-    rows = tuple(int(entry["row"]) for entry in result.result.get("unexpected_index_list") or ())
-    count = int(result.result.get("unexpected_count") or 0)
-    return Finding(column, bool(result.success), count, rows[:20], _words(rule))
+    missing = [int(row) for row in frame["row"][frame[column].isna()]]  # Great Expectations leaves them out
+    wrong = [int(entry["row"]) for entry in result.result.get("unexpected_index_list") or ()]
+    count = int(result.result.get("unexpected_count") or 0) + len(missing)
+    rows = tuple(sorted(missing + wrong)[:20])
+    return Finding(column, bool(result.success) and not missing, count, rows, _words(rule))
 
 
 def _words(rule: dict[str, Any]) -> str:

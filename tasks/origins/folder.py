@@ -50,6 +50,7 @@ def _classes(options: Options) -> list[Path]:
     if not root.is_dir():
         raise BadInput(f"origin folder: root {options.root!r} is no folder; it should hold one folder per class")
     folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    _refuse_undecodable(folders)
     if len(folders) < 2:
         found = ", ".join(_shown(folder) for folder in folders) or "none"
         raise BadInput(f"origin folder: {options.root!r} needs at least 2 class folders; found {found}")
@@ -60,12 +61,21 @@ def _pictures(folder: Path) -> list[Path]:
     if folder.is_symlink():
         raise BadInput(f"origin folder: {_shown(folder)} is a symbolic link; copy the pictures instead")
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    _refuse_undecodable(files)
     for file in files:
         if file.is_symlink() or not file.is_file():
             raise BadInput(f"origin folder: {_shown(file)} is no regular file; links and devices are refused")
     if not files:
         raise BadInput(f"origin folder: class {_shown(folder)} is empty: no {', '.join(SUFFIXES)} in it")
     return files
+
+
+def _refuse_undecodable(paths: list[Path]) -> None:
+    for path in paths:
+        try:
+            path.name.encode()
+        except UnicodeEncodeError:
+            raise BadInput(f"origin folder: the name {_shown(path)} is not UTF-8; rename it") from None
 
 
 def _shown(path: Path) -> str:

@@ -103,13 +103,26 @@ def test_every_exif_orientation_ends_upright(orientation: int) -> None:
     np.testing.assert_array_equal(decoded, np.asarray(corner()))
 
 
-def bomb() -> bytes:
-    """A PNG that claims 50,000 x 50,000 pixels and holds a few bytes."""
+def test_a_jpeg_of_a_camera_on_its_side_ends_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    decoded = image.decode(encoded(corner().transpose(Image.Transpose.ROTATE_90), "JPEG", exif=exif), OPTIONS)
+    np.testing.assert_allclose(decoded, np.asarray(corner()), atol=8)
+
+
+def test_the_largest_centred_square_is_kept() -> None:
+    pixels = np.zeros((40, 120, 3), np.uint8)
+    pixels[:, 40:80] = 255
+    assert image.decode(encoded(Image.fromarray(pixels)), OPTIONS)[:, 1:-1].min() == 255
+
+
+def bomb(edge: int = 50_000) -> bytes:
+    """A PNG that claims edge x edge pixels and holds a few bytes."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    header = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", edge, edge, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
@@ -122,6 +135,9 @@ BAD = {
     "gif": encoded(corner(), "GIF"),
     "bmp": encoded(corner(), "BMP"),
     "bomb": bomb(),
+    "bomb that Pillow only warns of": bomb(10_000),
+    "bomb too small for Pillow": bomb(5_001),
+    "no pixels": bomb(0),
     "large png": encoded(Image.new("1", (6000, 5000))),
 }
 
@@ -133,6 +149,39 @@ def test_a_bad_picture_is_reported_and_refused_in_one_line(name: str) -> None:
     with pytest.raises(BadInput) as caught:
         image.decode(BAD[name], OPTIONS)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("edge", [50_000, 10_000, 5_001])
+def test_a_bomb_is_refused_for_its_size_before_it_is_decoded(edge: int) -> None:
+    assert "pixels" in image.inspect(bomb(edge)).problem  # not for the bytes that it lacks
+    with pytest.raises(BadInput, match="pixels"):
+        image.decode(bomb(edge), OPTIONS)
+
+
+def test_a_file_that_is_too_long_is_not_opened() -> None:
+    assert image.inspect(bytes(image.MAX_BYTES + 1)).problem == "picture has 32000001 bytes; at most 32000000 are taken"
+
+
+@pytest.mark.parametrize("format_", ["JPEG", "PNG"])
+def test_what_inspect_lets_through_decodes(format_: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "a description"
+    sound, generator = encoded(NOISE, format_, exif=exif), np.random.default_rng(0)
+    n_refused = 0
+    for trial in range(300):
+        mutant = bytearray(sound)
+        for _ in range(3):
+            mutant[generator.integers(len(mutant) if trial % 2 else 200)] = generator.integers(256)
+        problem = image.inspect(bytes(mutant)).problem
+        try:
+            image.decode(bytes(mutant), OPTIONS)
+            refused = False
+        except BadInput as error:
+            refused = True
+            assert "\n" not in str(error)
+        assert refused == bool(problem), problem
+        n_refused += refused
+    assert 30 < n_refused <= 300
 
 
 def test_a_good_picture_has_no_problem() -> None:

@@ -1,5 +1,6 @@
 """The training loop that every arm shares."""
 
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -93,6 +94,53 @@ def test_prediction_leaves_the_batch_statistics_alone(backbone: Any, data: Train
     assert answered.shape == (24, 3) and answered.dtype == np.float32
     for ours, theirs in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_prediction_is_what_the_model_says_outside_training(backbone: Any, data: TrainData) -> None:
+    import tensorflow as tf
+
+    model = fresh(backbone)
+    expected = model(tf.cast(data.train.images, tf.float32), training=False).numpy()
+    np.testing.assert_allclose(fit.predict(model, data.train.images, batch_size=7), expected, atol=1e-5)
+
+
+def test_a_classifier_keeps_its_object_and_gets_a_new_head(backbone: Any) -> None:
+    model = fit.classifier(backbone, 3, 1)
+    kernel, bias = model.get_layer("head").get_weights()
+    model.get_layer("head").set_weights([kernel * 0 + 5, bias + 5])
+    assert fit.classifier(backbone, 3, 1) is model
+    np.testing.assert_array_equal(model.get_layer("head").get_weights()[0], kernel)
+    assert not model.get_layer("head").get_weights()[1].any()
+    fit.classifier(backbone, 3, 2)
+    assert not np.array_equal(model.get_layer("head").get_weights()[0], kernel)
+    assert fit.classifier(backbone, 4, 1) is not model
+    assert probe.backbone_of(model) is backbone
+
+
+def test_another_seed_draws_other_batches(data: TrainData) -> None:
+    def order(seed: int) -> list[float]:
+        drawn = islice(fit.batches(data, replace(BUDGET, seed=seed)), 3)
+        return [float(images.numpy().sum()) for images, _ in drawn]
+
+    assert order(1) == order(1) != order(2)
+
+
+def test_validation_rows_come_once_in_order_and_untouched(data: TrainData) -> None:
+    drawn = list(fit.validation_batches(data.train, batch_size=7))
+    assert [len(labels) for _, labels in drawn] == [7, 7, 7, 3]
+    np.testing.assert_array_equal(np.concatenate([images for images, _ in drawn]), data.train.images)
+    np.testing.assert_array_equal(np.concatenate([labels for _, labels in drawn]), data.train.labels)
+
+
+def test_progress_is_told_up_to_the_budget(backbone: Any, data: TrainData) -> None:
+    told: list[tuple[int, int]] = []
+    fit.train(fresh(backbone), replace(data, progress=lambda done, total: told.append((done, total))), BUDGET)
+    assert told == [(5, 20), (10, 20), (15, 20), (20, 20)]
+
+
+def test_a_budget_that_does_not_divide_is_kept_too(backbone: Any, data: TrainData) -> None:
+    history = fit.train(fresh(backbone), data, replace(BUDGET, steps=21, evaluations=2))
+    assert history[-1]["step"] == 21
 
 
 def test_softmax_rows_are_probabilities_even_for_large_logits() -> None:

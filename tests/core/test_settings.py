@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from graft.core import settings
 from graft.core.errors import BadInput, UsageError
@@ -47,10 +48,26 @@ def test_the_shipped_file_is_valid(params: Path) -> None:
         ("labels_per_class: 10", "labels_per_class: some", "finetune.labels_per_class is 'some'"),
         ("max_aspect: 8.0", "max_aspect: .nan", "validate.max_aspect is nan"),
         ("[0.003, 0.006]", "[0.003, 7]", "finetune.learning_rates.1 is 7"),
+        ("[0.003, 0.006]", '["1e-3"]', "finetune.learning_rates.0 is '1e-3'; it should be a valid number"),
+        ("[0.003, 0.006]", "[]", "finetune.learning_rates is (); it should have at least 1 item"),
+        ("  steps: 400", "  steps: 400.5", "finetune.steps is 400.5"),
+        ("max_aspect: 8.0", "max_aspect: .inf", "validate.max_aspect is inf; it should be a finite number"),
         ("seeds: 3", "seeds: 0", "evaluate.seeds is 0"),
         ("seeds: 3", "seeds: [1, 1]", "evaluate.seeds is [1, 1]"),
+        ("seeds: 3", "seeds: true", "evaluate.seeds is True"),
+        ("seeds: 3", "seeds: 101", "evaluate.seeds is 101; it should be 1 to 100 seeds, or a list of seeds"),
+        ("seeds: 3", "seeds: [-1]", "evaluate.seeds.0 is -1"),
+        (
+            "{validation: 0.1, test: 0.2}",
+            "{validation: 0.1, tset: 0.2}",
+            "data.split.tset: unknown key; did you mean test?",
+        ),
         ("name: animals", "name: ../etc", "data.source.name is '../etc'"),
-        ("{name: convnet}", "{name: ../../x}", "pretrain.backbone.name is '../../x'"),
+        ("{name: convnet}", "{name: ../../x}", "pretrain.backbone.name is '../../x'; it should match"),
+        ("{name: convnet}", '{name: "convnet\\n"}', r"pretrain.backbone.name is 'convnet\n'; it should match"),
+        ("{name: convnet}", "{width: 8}", "pretrain.backbone.name: missing"),
+        ("seed: 7", "seed: !!python/object/apply:os.getcwd []", "not valid YAML"),
+        ("seed: 7", "seed: *nowhere", "not valid YAML"),
         ("seed: 7", "seed: 7\nseed: 8", "not valid YAML"),
         ("seed: 7", "seed: [", "not valid YAML"),
     ],
@@ -62,16 +79,35 @@ def test_a_wrong_value_is_named_with_its_key(params: Path, before: str, after: s
     assert "\n" not in str(caught.value)
 
 
-def test_an_empty_a_missing_and_a_huge_file_are_refused(tmp_path: Path) -> None:
+UNUSABLE = {
+    "empty or not a mapping": b"",
+    "is empty or not": b"- a\n- b\n",
+    "line 1: not valid YAML": b"seed: ]\n",
+    "line 2: not valid YAML: found duplicate key": b"seed: 1\nseed: 2\n",
+    "is not UTF-8 text": b"seed: \xff\n",
+    "settings take at most": b"# " + b"x" * settings.MAX_SETTINGS_BYTES,
+}
+
+
+@pytest.mark.parametrize("told", UNUSABLE)
+def test_a_file_of_no_use_is_refused_whether_read_or_changed(tmp_path: Path, told: str) -> None:
     file = tmp_path / "params.yaml"
-    with pytest.raises(BadInput, match="no params.yaml"):
-        settings.load(file)
-    file.write_text("")
-    with pytest.raises(BadInput, match="empty or not a mapping"):
-        settings.load(file)
-    file.write_text("# " + "x" * settings.MAX_SETTINGS_BYTES)
-    with pytest.raises(BadInput, match="bytes"):
-        settings.load(file)
+    file.write_bytes(UNUSABLE[told])
+    for attempt in (lambda: settings.load(file), lambda: settings.set_values(file, ["seed=3"], fine)):
+        with pytest.raises(BadInput, match=told) as caught:
+            attempt()
+        assert str(caught.value).startswith("params.yaml") and "\n" not in str(caught.value)
+    assert file.read_bytes() == UNUSABLE[told]
+
+
+def test_a_missing_file_says_where_to_go(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no params.yaml in .*; run graft inside a graft checkout"):
+        settings.load(tmp_path / "params.yaml")
+
+
+def test_settings_cannot_be_changed_in_the_program(params: Path) -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.load(params).finetune.steps = 3  # type: ignore[misc]
 
 
 def test_a_bare_name_is_a_choice(params: Path) -> None:
@@ -86,6 +122,21 @@ def test_setting_a_value_keeps_comments_and_tells_the_change(params: Path) -> No
     assert "# a number, or all" in params.read_text()
 
 
+def test_setting_a_value_touches_its_own_line_alone(params: Path) -> None:
+    before = params.read_text().splitlines()
+    settings.set_values(params, ["pretrain.epochs=9"], fine)
+    after = params.read_text().splitlines()
+    assert [(a, b) for a, b in zip(before, after, strict=True) if a != b] == [("  epochs: 6", "  epochs: 9")]
+    assert [one.name for one in params.parent.iterdir()] == ["params.yaml"]
+
+
+def test_an_option_joins_a_bare_name(params: Path) -> None:
+    replaced(params, "{name: full}", "full")
+    settings.set_values(params, ["finetune.method.l2=2.0"], fine)
+    method = settings.load(params).finetune.method
+    assert (method.name, method.options) == ("full", {"l2": 2.0})
+
+
 def test_setting_the_same_value_changes_nothing(params: Path) -> None:
     before = params.read_bytes()
     assert settings.set_values(params, ["finetune.steps=400"], fine) == []
@@ -98,6 +149,10 @@ def test_setting_the_same_value_changes_nothing(params: Path) -> None:
         ("finetune.steps=0", BadInput),
         ("finetune.stepz=3", BadInput),
         ("nowhere.at.all=3", BadInput),
+        ("seed.below=3", BadInput),
+        ("finetune.steps=", BadInput),
+        ("finetune.method.name=../x", BadInput),
+        ("export.formats.0.precision=int8", BadInput),
         ("finetune.steps", UsageError),
         ("=3", UsageError),
         ("finetune.steps=[", UsageError),

@@ -100,6 +100,19 @@ def test_a_run_on_a_server_shows_its_stages_and_what_to_look_at(server: Server) 
     assert (server.place.root / "reports" / "report.html").as_uri() in artifacts["report"]
 
 
+def test_its_pages_show_the_run_and_the_results(server: Server, browser: Any) -> None:
+    (run,) = server.runs()
+    (results,) = [one for one in server.post("artifacts/filter", {}) if one["key"] == "results"]
+
+    def shows(page: str, *wanted: str) -> None:
+        browser.get(f"{server.url.removesuffix('/api')}/{page}")
+        body = browser.find_element("css selector", "body")
+        eventually(lambda: all(one in body.text for one in wanted), 30, f"{wanted} on the page {page}")
+
+    shows(f"runs/flow-run/{run['id']}", run["name"], "Completed", "7 Task runs")
+    shows(f"artifacts/artifact/{results['id']}", "transfer", "Gain on seen")
+
+
 def test_a_cron_deployment_gets_its_runs(server: Server, deployment: dict[str, Any]) -> None:
     # with SQLAlchemy 2.1 everything else works and this list stays empty
     scheduled = eventually(lambda: server.runs(state={"type": {"any_": ["SCHEDULED"]}}), 90, "scheduled runs")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import sqlite3
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def report(place: Place, name: str) -> dict:
 
 def lines(printed: str) -> dict[str, str]:
     """By stage: what the terminal said of it."""
-    found = [line.split(maxsplit=1) for line in printed.splitlines() if line[:1] in "✓✗"]
+    found = [line.split(maxsplit=1) for line in printed.splitlines() if line.startswith(("✓", "✗"))]
     return {rest.split()[0]: rest for _, rest in found}
 
 
@@ -145,13 +146,26 @@ def test_a_lost_output_comes_back_from_the_cache_without_training(copied: Place)
 
 def test_a_changed_setting_runs_what_depends_on_it_and_no_more(copied: Place) -> None:
     place = copied
-    done = place.graft("run", "--set", "evaluate.bootstrap=120", "--until", "evaluate")
-    assert "params.yaml: evaluate.bootstrap: 100 -> 120" in done.stdout
+    before = (place.root / "params.yaml").read_text()
+    done = place.graft("run", "--set", "finetune.steps=25", "--until", "finetune")
+    assert "params.yaml: finetune.steps: 24 -> 25" in done.stdout
     told = lines(done.stdout)
-    assert told["evaluate"].endswith("ran") and "export" not in told
-    assert all(told[stage].endswith("up to date") for stage in STAGES[:5])
-    again = place.graft("run", "--from", "evaluate", "--until", "evaluate")
-    assert list(lines(again.stdout)) == ["evaluate"] and lines(again.stdout)["evaluate"].endswith("ran")
+    assert list(told) == list(STAGES[:5])
+    assert told["finetune"].endswith("ran") and all(told[name].endswith("up to date") for name in STAGES[:4])
+    assert set(json.loads(place.run("dvc", "status", "--json").stdout)) == {"evaluate", "export"}
+    line = re.escape("  steps: 24") + r"(?= +# on the whole network)"
+    assert (place.root / "params.yaml").read_text() == re.sub(line, "  steps: 25", before)
+    back = place.graft("run", "--set", "finetune.steps=24")
+    told = lines(back.stdout)
+    assert told["finetune"].endswith("restored"), back.stdout
+    assert not any(rest.endswith("ran") for rest in told.values())
+
+
+def test_a_stage_can_be_run_again_and_others_left_out(copied: Place) -> None:
+    done = copied.graft("run", "--from", "evaluate", "--until", "evaluate")
+    assert list(lines(done.stdout)) == ["evaluate"] and lines(done.stdout)["evaluate"].endswith("ran")
+    done = copied.graft("run", "--until", "extract")
+    assert list(lines(done.stdout)) == list(STAGES[:3])
 
 
 def test_prefect_keeps_the_run_its_tasks_and_what_to_look_at(finished: Finished) -> None:

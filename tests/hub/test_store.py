@@ -82,7 +82,6 @@ def test_an_endpoint_that_is_down_is_named() -> None:
     assert told.startswith("http://127.0.0.1:9: Could not connect") and "AWS_ENDPOINT_URL_S3" in told
 
 
-@pytest.mark.xfail(raises=ValueError, strict=True, reason="store.check lets botocore's ValueError through")
 @pytest.mark.usefixtures("credentials")
 def test_an_endpoint_without_a_scheme_is_named() -> None:
     assert refusal("models", "localhost:9000").startswith("localhost:9000: Invalid endpoint")

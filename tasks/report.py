@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from graft.core.report import Facts, render
 
 from graft.core import settings as settings_file
+from graft.core.report import Facts, render
 from graft.metrics.classification import confusion
 from tasks.adapters import arrays, files
 from tasks.workspace import ARMS, ROLES, STAGES, Workspace

@@ -48,7 +48,7 @@ def start_server(root: Path) -> None:
     url = f"http://127.0.0.1:{port}/api"
     log = _home(root) / "server.log"
     command = [sys.executable, "-m", "tasks.adapters.process", sys.executable, "-m", "prefect", "server", "start"]
-    options = ["--host", "127.0.0.1", "--port", str(port), "--no-services", "--log-level", "ERROR"]
+    options = ["--host", "127.0.0.1", "--port", str(port), "--no-scheduler", "--no-late-runs", "--log-level", "ERROR"]
     os.environ |= {"PREFECT_API_URL": url, "PREFECT_SERVER_UI_API_URL": url}
     with log.open("wb") as file:
         process = subprocess.Popen([*command, *options], cwd=root, stdin=subprocess.DEVNULL, stdout=file, stderr=file)

@@ -20,7 +20,7 @@ from graft.core import settings as settings_file
 from graft.core.errors import EnvironmentProblem, GraftError, UsageError, one_line
 from tasks import report
 from tasks.adapters import dvc, lock
-from tasks.adapters.files import read_json
+from tasks.adapters.files import read_json, remove_leftovers
 from tasks.choices import Choices
 from tasks.ingest import fingerprint
 from tasks.workspace import ROLES, STAGES, Workspace
@@ -80,6 +80,7 @@ def failed(error: GraftError) -> State[Any]:
 
 def _run(place: Workspace, choices: Choices, first: str | None, last: str | None) -> State[Any]:
     planned = plan(first, last)
+    remove_leftovers(place.written)
     stale = dvc.stale(place.root)
     forced = {first} if first else set()
     if "ingest" in planned and _origins_changed(place, choices):

@@ -39,6 +39,12 @@ class Workspace:
         return self.root / ".graft"
 
     @property
+    def written(self) -> tuple[Path, ...]:
+        """Every folder in which stages put artefacts."""
+        reports = self.root / "reports"
+        return self.root, self.root / "data", self.root / "models", reports, reports / "plots"
+
+    @property
     def lock(self) -> Path:
         return self.private / "run.lock"
 

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,15 @@ def folder_aside(path: Path) -> Iterator[Path]:
         os.replace(aside, path)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def remove_leftovers(folders: Iterable[Path]) -> None:
+    """Remove what killed runs left half written in `folders`. Only while no other run can be at work there."""
+    for left in [left for folder in folders for left in folder.glob(".*.part")]:
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

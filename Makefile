@@ -19,7 +19,7 @@ check: .venv/ready  ## format, lint, types, tests: what CI runs
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-bench: .venv/ready  ## speed of the default data; is the scratch net undertrained (after `make demo`, about 40 minutes)
+bench: .venv/ready  ## speed of the default data; is the scratch net undertrained (after `make demo`; long)
 	$(BIN)/python -m benchmarks.glyphs
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m benchmarks.budget
 
@@ -29,7 +29,7 @@ lock: .venv/ready  ## pin every dependency anew; no registry's host name is writ
 
 .venv/ready: $(LOCK)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "graft needs Python 3.11; here is " + sys.version.split()[0] + "; name one with: make PYTHON=/path/to/python3.11")'
-	@echo "Installing into .venv (about 2.5 GB; once)"
+	@echo "Installing into .venv (about 3.3 GB; once)"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r infra/bootstrap.lock
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock

@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 LOCK := infra/bootstrap.lock requirements.lock pyproject.toml
 
-.PHONY: demo test check bench lock clean
+.PHONY: demo test check bench faults lock clean
 
 demo: .venv/ready  ## train, compare and export on the default data; ORIGIN=shapes needs no npm registry
 	@$(BIN)/graft run $(if $(ORIGIN),--set data.source.origin.name=$(ORIGIN) --set data.target.origin.name=$(ORIGIN))
@@ -22,6 +22,9 @@ check: .venv/ready  ## format, lint, types, tests: what CI runs
 bench: .venv/ready  ## speed of the default data; is the scratch net undertrained (after `make demo`; long)
 	$(BIN)/python -m benchmarks.glyphs
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m benchmarks.budget
+
+faults: .venv/ready  ## the long part of the fault tests: a kill at every stage and more
+	@$(BIN)/python -m pytest -m sweep
 
 lock: .venv/ready  ## pin every dependency anew; no registry's host name is written
 	$(BIN)/uv pip compile pyproject.toml --all-extras --python-version 3.11 --upgrade --no-strip-extras \

@@ -10,6 +10,7 @@ from prefect.artifacts import (
     create_link_artifact,
     create_markdown_artifact,
     create_progress_artifact,
+    create_table_artifact,
     update_progress_artifact,
 )
 from prefect.client.schemas.objects import State
@@ -131,8 +132,12 @@ def _stage(name: str) -> Any:
                 outcome = dvc.bring_up_to_date(Path(root), name, force, events, get_run_logger().info)
         except GraftError as error:
             show.current.ended(name, "failed")
+            if name == "validate":
+                _publish_verdict(Workspace(Path(root)))
             return failed(error)
         show.current.ended(name, outcome.what)
+        if name == "validate":
+            _publish_verdict(Workspace(Path(root)))
         return Completed(message=outcome.what)
 
     return bring_up_to_date
@@ -158,6 +163,19 @@ class _Events:
 
 
 STAGE_TASKS = {name: _stage(name) for name in STAGES}
+
+
+def _publish_verdict(place: Workspace) -> None:
+    """What the data gate found, at its task in Prefect's UI: a line per broken rule, and a link to the page."""
+    if not place.validation.exists() or not place.validation_page.exists():
+        return
+    found = read_json(place.validation)["found"]
+    rows = [{"rule": rule, "severity": one["severity"], "count": one["count"]} for rule, one in found.items()]
+    nothing = [{"rule": "every rule", "severity": "passed", "count": 0}]
+    create_table_artifact(rows or nothing, key="data-gate", description="What the data gate found")
+    create_link_artifact(
+        place.validation_page.as_uri(), link_text="the validation page", key="validation", description="With pictures"
+    )
 
 
 def _publish_artifacts(place: Workspace) -> None:

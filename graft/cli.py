@@ -6,6 +6,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from graft.core import errors
 from graft.core.errors import GraftError, UsageError
 
 STAGES = ("ingest", "validate", "extract", "pretrain", "finetune", "evaluate", "export")
@@ -23,9 +24,13 @@ def main() -> None:
     try:
         app()
     except GraftError as error:
-        _refuse(str(error), error.exit_code)
+        _refuse(errors.message(error), error.exit_code)
     except KeyboardInterrupt:
         _refuse("stopped; type the same command again to go on", 130)
+
+
+data = typer.Typer(help="Look at the data as the gate saw them.", no_args_is_help=True)
+app.add_typer(data, name="data")
 
 
 @app.callback()
@@ -85,6 +90,21 @@ def run(
         report.show(workspace, console)
 
 
+@data.command("show")
+def show_data(
+    role: Annotated[str, typer.Argument(metavar="source|target", help="Which domain.")],
+    rule: Annotated[str | None, typer.Option("--rule", help="Only what broke this rule.")] = None,
+    most: Annotated[int, typer.Option("--most", min=1, help="How many rows at the most.")] = 50,
+) -> None:
+    """List what the data gate found in a domain, the worst first."""
+    from rich.console import Console
+
+    from tasks.gate import listing
+    from tasks.workspace import Workspace
+
+    listing.show(Workspace.find(), role, rule, most, Console())
+
+
 @app.command()
 def doctor() -> None:
     """Look at versions, pins, registries, disk and store: what is wrong, and what to do."""
@@ -100,7 +120,7 @@ def doctor() -> None:
 
 
 def _refuse(message: str, code: int) -> NoReturn:
-    print(f"graft: {message}", file=sys.stderr)
+    print("\n".join(f"graft: {line}" for line in message.split("\n")), file=sys.stderr)
     sys.exit(code)
 
 

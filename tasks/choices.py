@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from graft.core.plugins import Plugin, resolve
 from graft.core.settings import Settings
+from tasks.gate import rules
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Choices:
             BadInput: a plug-in does not exist or refuses an option.
         """
         data = settings.data
-        return cls(
+        choices = cls(
             modality=resolve("graft.modalities", data.modality, "data.modality"),
             source_origin=resolve("tasks.origins", data.source.origin, "data.source.origin"),
             target_origin=resolve("tasks.origins", data.target.origin, "data.target.origin"),
@@ -38,6 +39,8 @@ class Choices:
                 for index, choice in enumerate(settings.export.formats)
             ),
         )
+        rules.check_severities(settings.validate_.rules, choices.modality.module.RULES)
+        return choices
 
     def origin(self, role: str) -> Plugin:
         """The origin of `source` or `target`."""

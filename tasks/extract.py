@@ -6,11 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graft.core.dataset import SPLITS, Split
+from graft.core.errors import BadInput, one_line
 from graft.core.settings import Settings
 from tasks import stage
 from tasks.adapters import arrays, console, files, manifest, shards
 from tasks.adapters.manifest import Row
 from tasks.choices import Choices
+from tasks.gate import rules
 from tasks.workspace import ROLES, Workspace
 
 PCA_EDGE_PX = 32
@@ -20,10 +22,16 @@ PCA_ROWS = 4000
 def extract(workspace: Workspace, settings: Settings, choices: Choices) -> None:
     """Write features/<role>/<split>/, the class names, the source's PCA and the projection of both domains.
 
+    Pictures that the data gate rejected are left out.
+
     Raises:
         BadInput: a picture does not decode (validate would have named it).
     """
-    rows = {role: manifest.read(workspace.manifest, domain=role) for role in ROLES}
+    left_out = {(one.domain, one.path) for one in rules.read(workspace.rejected)}
+    rows = {
+        role: [row for row in manifest.read(workspace.manifest, domain=role) if (role, row.path) not in left_out]
+        for role in ROLES
+    }
     classes = {role: sorted({row.label for row in rows[role]}) for role in ROLES}
     total = sum(map(len, rows.values()))
     with files.folder_aside(workspace.features) as folder, console.progress("extract") as progress:
@@ -45,7 +53,13 @@ def _pack(folder: Path, raw: Path, rows: list[Row], classes: list[str], choices:
     images, labels = arrays.create(folder, len(rows), module.spec(options).shape)
     index_of = {label: index for index, label in enumerate(classes)}
     for index, data in enumerate(shards.read(raw, [row.place for row in rows])):
-        images[index] = module.decode(data, options)
+        try:
+            images[index] = module.decode(data, options)
+        except BadInput as error:
+            row = rows[index]
+            raise BadInput(
+                f"{row.domain} picture {one_line(row.path, 160)}: {error}; graft run --from ingest"
+            ) from None
         labels[index] = index_of[rows[index].label]
     images.flush()
     labels.flush()

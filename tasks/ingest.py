@@ -5,24 +5,24 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from graft.core.dataset import Picture, Request
-from graft.core.errors import BadInput
+from graft.core import names
+from graft.core.dataset import SPLITS, Picture, Request
+from graft.core.errors import BadInput, one_line
 from graft.core.plugins import Plugin
-from graft.core.settings import Settings, SplitShares
-from tasks import stage
+from graft.core.settings import Settings
+from tasks import splits, stage
 from tasks.adapters import console, files, manifest
 from tasks.adapters.manifest import Row
 from tasks.adapters.shards import ShardWriter
 from tasks.choices import Choices
 from tasks.workspace import ROLES, Workspace
 
-MAX_PATH = 1024
-
 
 def ingest(workspace: Workspace, settings: Settings, choices: Choices) -> None:
     """Fetch the pictures of both domains; write their shards and the manifest.
 
-    A picture that does not decode is kept and its `problem` listed: refusing it is the data gate's part.
+    Nothing is decoded: headers are read, and a picture that has a `problem` is kept and listed. Refusing is the data
+    gate's part.
 
     Raises:
         BadInput: an origin has nothing usable, or a name is unsafe.
@@ -62,66 +62,49 @@ def _materialise(role: str, workspace: Workspace, settings: Settings, choices: C
         rows = _pack(role, folder, origin.module.fetch(origin.options, request), choices.modality)
         if not rows:
             raise BadInput(f"data.{role}.origin: 0 pictures from {origin.name}")
-        return assign_splits(rows, settings.data.split, settings.seed)
+        return splits.assign(rows, settings.data.split, settings.seed)
 
 
-def _pack(role: str, folder: Path, pictures: Iterable[Picture], modality: Plugin) -> list[tuple[Row, bool]]:
-    rows: list[tuple[Row, bool]] = []
+def _pack(role: str, folder: Path, pictures: Iterable[Picture], modality: Plugin) -> list[Row]:
+    rows: list[Row] = []
     paths: set[str] = set()
     with ShardWriter(folder) as shards:
         for picture in pictures:
-            _check_path(role, picture.path, paths)
+            _check(role, picture, paths)
             paths.add(picture.path)
-            facts = modality.module.inspect(picture.data)
+            facts = modality.module.peek(picture.data)
             place = shards.add(picture.path, picture.data)
             row = Row(
                 domain=role,
                 path=picture.path,
                 sha256=hashlib.sha256(picture.data).hexdigest(),
                 label=picture.label,
-                split="unseen",
+                split=picture.split,
                 width=facts.width,
                 height=facts.height,
                 mode=facts.mode,
+                format=facts.format,
                 bytes=len(picture.data),
                 group=picture.group,
+                unit=picture.unit,
                 shard=place.shard,
                 offset=place.offset,
-                problem=facts.problem,
+                problem=picture.problem or facts.problem,
+                etag=picture.etag,
+                version=picture.version,
             )
-            rows.append((row, picture.unseen))
+            rows.append(row)
     return rows
 
 
-def assign_splits(rows: list[tuple[Row, bool]], shares: SplitShares, seed: int) -> list[Row]:
-    """Give every row its split: by hash of its content, class by class, so that one more picture moves few others.
-
-    Args:
-        rows: each with whether its group is kept out of training; those become the second test set.
-    """
-    from dataclasses import replace
-
-    by_label: dict[str, list[Row]] = {}
-    for row, unseen in rows:
-        if not unseen:
-            by_label.setdefault(row.label, []).append(row)
-    split_of: dict[str, str] = {}
-    for members in by_label.values():
-        ordered = sorted(members, key=lambda row: hashlib.sha256(f"{seed}:{row.sha256}:{row.path}".encode()).digest())
-        n_validation = max(1, round(shares.validation * len(ordered)))
-        n_test = max(1, round(shares.test * len(ordered)))
-        for index, row in enumerate(ordered):
-            in_test = index < n_validation + n_test
-            split_of[row.path] = "validation" if index < n_validation else "test" if in_test else "train"
-    return [replace(row, split=split_of.get(row.path, "unseen")) for row, _ in rows]
-
-
-def _check_path(role: str, path: str, taken: set[str]) -> None:
-    parts = path.split("/")
-    if len(path) > MAX_PATH or path.startswith("/") or "\\" in path or any(p in ("", ".", "..") for p in parts):
-        raise BadInput(f"data.{role}.origin: {path[:200]!r} is not a safe relative path")
-    if path in taken:
-        raise BadInput(f"data.{role}.origin: {path[:200]!r} comes twice")
+def _check(role: str, picture: Picture, taken: set[str]) -> None:
+    where = f"data.{role}.origin: {picture.path[:200]!r}"
+    if not names.is_safe(picture.path):
+        raise BadInput(f"{where} is not a safe relative path")
+    if picture.path in taken:
+        raise BadInput(f"{where} comes twice")
+    if picture.split not in ("", *SPLITS):
+        raise BadInput(f"{where} asks for split {one_line(picture.split, 40)!r}; splits: {', '.join(SPLITS)}")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import NoReturn
 
 from graft.core import settings as settings_file
-from graft.core.errors import EnvironmentProblem, GraftError, one_line
+from graft.core.errors import EnvironmentProblem, GraftError, message
 from graft.core.processes import die_with_parent
 from graft.core.settings import Settings
 from tasks.adapters import console, files
@@ -43,9 +43,9 @@ def main(stage: str, work: Work) -> NoReturn:
             },
         )
     except GraftError as error:
-        line = one_line(str(error), 2000)
-        console.emit("error", stage=stage, message=line, exit_code=error.exit_code)
-        print(f"{stage}: {line}", file=sys.stderr, flush=True)
+        text = message(error)
+        console.emit("error", stage=stage, message=text, exit_code=error.exit_code)
+        print(f"{stage}: {text}", file=sys.stderr, flush=True)
         sys.exit(error.exit_code)
     sys.exit(0)
 

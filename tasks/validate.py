@@ -1,92 +1,203 @@
-"""validate: the data gate. A row or class that breaks a rule is named, and the run stops before any training."""
+"""validate: the data gate. What breaks a rule is listed and shown, left out, or stops the run before any training."""
 
-from dataclasses import asdict
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from graft.core.errors import GateRefused, one_line
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from graft.core import drift, suspects
+from graft.core.dataset import Progress
+from graft.core.errors import DataRejected, one_line
 from graft.core.settings import Settings
 from tasks import stage
-from tasks.adapters import expectations, files, manifest
-from tasks.adapters.expectations import Finding
+from tasks.adapters import console, files, git, manifest
 from tasks.choices import Choices
+from tasks.gate import copies, examine, page, profile, rules
+from tasks.gate.examine import Examination
+from tasks.gate.rules import Breach, Notes
 from tasks.workspace import ROLES, Workspace
+
+SUFFIXES = {"JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"), "MPO": (".jpg", ".jpeg", ".mpo"), "PNG": (".png",)}
+FEWEST_FOR_SUSPECTS = 40
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All that the gate found.
+
+    Attributes:
+        frame: the manifest with every measured column; `rejected` tells the rows that are left out.
+        breaches: pictures first, then classes and domains.
+        profiles: histograms by role.
+        accepted: those of the accepted data, of the roles that it knows.
+        shifts: differences from the accepted data by role.
+    """
+
+    frame: Any
+    breaches: list[Breach]
+    profiles: Mapping[str, Any]
+    accepted: Mapping[str, Any]
+    shifts: Mapping[str, Any]
 
 
 def validate(workspace: Workspace, settings: Settings, choices: Choices) -> None:
-    """Check the manifest and write the verdict.
+    """Measure every picture, ask every rule, and write the verdict, the lists and the page.
 
     Raises:
-        GateRefused: a rule is broken; the text names the rule, the first picture and the number of pictures.
+        DataRejected: a rule whose severity is `stop` is broken; one line for each.
+        BadInput: the accepted profile cannot be read.
     """
-    frame = with_derived(manifest.frame(workspace.manifest))
-    limits = settings.validate_
-    rules = {
-        **expectations.base_rules(),
-        **choices.modality.module.RULES,
-        "shorter_edge": {"between": [limits.min_edge_px, None]},
-        "aspect": {"between": [None, limits.max_aspect]},
-    }
-    findings = expectations.check(frame, rules)
-    refusals = [_refusal(frame, finding) for finding in findings if not finding.passed]
-    refusals += class_problems(frame, settings)
-    verdict = {
-        "passed": not refusals,
-        "rows": len(frame),
-        "rules_evaluated": len(findings),
-        "classes": {role: int(frame[frame.domain == role].label.nunique()) for role in ROLES},
-        "refusals": refusals,
-        "findings": [asdict(finding) | {"rows": list(finding.rows)} for finding in findings],
-    }
-    files.write_json(workspace.validation, verdict)
-    if refusals:
-        more = f" (and {len(refusals) - 1} more in {workspace.validation.name})" if len(refusals) > 1 else ""
-        raise GateRefused(refusals[0] + more)
+    verdict = judge(workspace, settings, choices)
+    left_out = [one for one in verdict.breaches if one.severity == "reject"]
+    rules.write(workspace.findings, verdict.breaches)
+    rules.write(workspace.rejected, left_out)
+    names = {role: getattr(settings.data, role).name for role in ROLES}
+    profile.write(workspace.profile, verdict.profiles, names)
+    stops = lines(verdict.breaches, "stop")
+    files.write_json(workspace.validation, _summary(verdict, settings, choices, stops))
+    page.write(workspace, verdict, settings, choices)
+    if stops:
+        raise DataRejected(stops)
 
 
-def with_derived(frame: Any) -> Any:
-    """The manifest with the columns that the rules read: row, shorter_edge, aspect, splits and labels per content."""
-    frame = frame.assign(row=range(len(frame)), shorter_edge=frame[["width", "height"]].min(axis=1))
-    longer = frame[["width", "height"]].max(axis=1)
-    content = frame.groupby("sha256")
+def judge(workspace: Workspace, settings: Settings, choices: Choices) -> Verdict:
+    """The verdict, nothing written but for scratch files that are gone at the end."""
+    workspace.private.mkdir(exist_ok=True)
+    frame = manifest.frame(workspace.manifest)
+    frame = frame.assign(row=range(len(frame)))
+    with (
+        tempfile.TemporaryDirectory(dir=workspace.private, prefix="validate-") as scratch,
+        console.progress("validate") as progress,
+        threadpool_limits(1),  # the processes beside this one have all cores busy
+    ):
+        folders = {role: workspace.raw(role) for role in ROLES}
+        half = _share(progress, 0.0, 0.6)
+        seen = examine.pixels(frame, folders, choices.modality, Path(scratch), half)
+        frame = _with_measures(frame, seen)
+        notes: Notes = {}
+        frame = _with_copies(frame, seen, settings, notes)
+        frame = _with_suspects(frame, seen, Path(scratch), settings, notes, _share(progress, 0.6, 1.0))
+    found = rules.pictures(frame, choices.modality.module.RULES, settings, notes)
+    frame = frame.assign(rejected=frame["row"].isin(rules.rejected(found)))
+    profiles = {role: _profile(frame, seen, role) for role in ROLES}
+    before = git.show(workspace.root, settings.validate_.accepted, workspace.profile)
+    accepted = profile.accepted(before, {role: getattr(settings.data, role).name for role in ROLES})
+    shifts = {role: drift.compare(one, profiles[role]) for role, one in accepted.items()}
+    found += rules.sets(rules.class_table(frame, settings), rules.CLASSES, settings)
+    found += rules.sets(rules.domain_table(frame, shifts, settings), rules.DOMAINS, settings)
+    return Verdict(frame, found, profiles, accepted, shifts)
+
+
+def lines(breaches: list[Breach], severity: str) -> list[str]:
+    """One line for each rule that is broken with this severity: the first case, and how many there are."""
+    by_rule: dict[str, list[Breach]] = {}
+    for one in breaches:
+        if one.severity == severity:
+            by_rule.setdefault(one.rule, []).append(one)
+    return [
+        f"{rule}: {one[0].shown} {one[0].reason}" + (f" (and {len(one) - 1} more)" if len(one) > 1 else "")
+        for rule, one in by_rule.items()
+    ]
+
+
+def _with_measures(frame: Any, seen: Examination) -> Any:
+    """The manifest with what the pixels told, and what the rules read off both."""
+    frame = frame.assign(**seen.columns)
+    problems = [problem.partition(": ") for problem in frame["problem"]]
+    edges = frame[["width", "height"]]
+    suffixes = [Path(path).suffix.lower() for path in frame["path"]]
     return frame.assign(
-        aspect=longer / frame.shorter_edge.clip(lower=1),
-        splits_of_sha256=content["split"].transform("nunique"),
-        labels_of_sha256=content["label"].transform("nunique"),
+        refused=[rule for rule, _, _ in problems],
+        problem=[reason for _, _, reason in problems],
+        shorter_edge=edges.min(axis=1),
+        aspect=edges.max(axis=1) / edges.min(axis=1).clip(lower=1),
+        suffix_fits=[
+            suffix in SUFFIXES.get(kind, (suffix,)) for suffix, kind in zip(suffixes, frame["format"], strict=True)
+        ],
     )
 
 
-def class_problems(frame: Any, settings: Settings) -> list[str]:
-    """One line per class that has too few pictures for these settings, or is missing from a split."""
-    problems = []
-    wanted = settings.finetune.per_class or 1
+def _with_copies(frame: Any, seen: Examination, settings: Settings, notes: Notes) -> Any:
+    marks = copies.find(frame, seen.descriptors, settings.validate_.near_copy_distance)
+    paths, roles, labels, splits = (frame[name].tolist() for name in ("path", "domain", "label", "split"))
+    columns = {rule: np.zeros(len(frame), np.int8) for rule in rules.COPIES}
+    for mark in marks:
+        columns[mark.rule][mark.row] = 1
+        how = "has the pixels of" if not mark.distance else f"looks like (distance {mark.distance:.3f})"
+        other = f"{roles[mark.partner]} picture {one_line(paths[mark.partner], 120)}"
+        where = f"class {one_line(labels[mark.partner], 40)}, {splits[mark.partner]}"
+        partner = f"{roles[mark.partner]}/{paths[mark.partner]}"
+        notes[mark.rule, mark.row] = (f"{how} {other} ({where})", partner, 1.0 - mark.distance)
+    for row in np.flatnonzero((frame["refused"] != "").to_numpy()).tolist():
+        notes[frame["refused"].iat[row], row] = (frame["problem"].iat[row], "", 1.0)
+    return frame.assign(**columns)
+
+
+def _with_suspects(
+    frame: Any, seen: Examination, scratch: Path, settings: Settings, notes: Notes, progress: Progress
+) -> Any:
+    """Labels that a model trained without the row does not believe, and pictures unlike all others, per domain."""
+    suspicion, far = np.zeros(len(frame), np.float32), np.zeros(len(frame), np.float32)
+    decoded = (frame["refused"] == "").to_numpy()
+    if decoded.sum() < FEWEST_FOR_SUSPECTS:
+        return frame.assign(suspicion=suspicion, outlyingness=far)
+    features = examine.features(seen.thumbs, np.flatnonzero(decoded), scratch, settings.seed, progress)
     for role in ROLES:
-        rows = frame[frame.domain == role]
-        for label, members in rows.groupby("label"):
-            shown, counts = one_line(str(label), 60), members.split.value_counts()
-            n_train = int(counts.get("train", 0))
-            if len(members) < settings.validate_.min_images_per_class:
-                problems.append(
-                    f"{role} class {shown} has {len(members)} pictures; validate.min_images_per_class asks for "
-                    f"{settings.validate_.min_images_per_class}"
-                )
-            elif missing := [s for s in ("train", "validation", "test") if not counts.get(s)]:
-                problems.append(f"{role} class {shown} has no picture in split {', '.join(missing)}; add pictures")
-            elif role == "target" and n_train < wanted:
-                problems.append(
-                    f"target class {shown} has {n_train} training pictures; finetune.labels_per_class asks for "
-                    f"{wanted}: lower it (or 'all'), or add pictures"
-                )
-        if rows.label.nunique() < 2:
-            problems.append(f"{role} has {rows.label.nunique()} class; at least 2 are needed to tell apart")
-    return problems
+        mine: NDArray[np.bool_] = decoded & (frame["domain"] == role).to_numpy()
+        rows = np.flatnonzero(mine)
+        names, given = np.unique(frame["label"].to_numpy(dtype=object)[rows], return_inverse=True)
+        if len(rows) < FEWEST_FOR_SUSPECTS or len(names) < 2:
+            continue
+        pieces = features.of(mine)
+        far[rows] = suspects.outlyingness(pieces)
+        told = suspects.labels(pieces, given.astype(np.int64), len(names), settings.seed)
+        suspicion[rows] = np.where(told.suspect, 1.0 - told.quality, 0.0)
+        for index in np.flatnonzero(told.suspect).tolist():
+            believed = one_line(str(names[told.predicted[index]]), 60)
+            reason = f"is labelled {one_line(str(names[given[index]]), 60)}, looks like {believed}"
+            chance = f"{reason} ({100 * told.probability[index]:.0f} %)"
+            notes["label_suspect", int(rows[index])] = (chance, "", 1.0 - float(told.quality[index]))
+    return frame.assign(suspicion=suspicion, outlyingness=far)
 
 
-def _refusal(frame: Any, finding: Finding) -> str:
-    row = frame.iloc[finding.rows[0]]
-    found = one_line(str(row[finding.rule]), 160)
-    where = f"{row['domain']} picture {one_line(str(row['path']), 160)}"
-    others = f"; {finding.failed} pictures in all" if finding.failed > 1 else ""
-    return f"{where}: {finding.rule} is {found}, should be {finding.expected}{others}"
+def _profile(frame: Any, seen: Examination, role: str) -> Any:
+    kept: NDArray[np.bool_] = ((frame["domain"] == role) & (frame["refused"] == "") & ~frame["rejected"]).to_numpy()
+    return drift.profile(frame["label"][kept].tolist(), seen.columns["brightness"][kept], seen.descriptors[kept])
+
+
+def _summary(verdict: Verdict, settings: Settings, choices: Choices, stops: list[str]) -> dict[str, Any]:
+    every = {**rules.PICTURES, **choices.modality.module.RULES, **rules.CLASSES, **rules.DOMAINS}
+    counts = Counter(one.rule for one in verdict.breaches)
+    frame = verdict.frame
+    return {
+        "passed": not stops,
+        "rows": len(frame),
+        "kept": {role: int(((frame["domain"] == role) & ~frame["rejected"]).sum()) for role in ROLES},
+        "rejected": int(frame["rejected"].sum()),
+        "classes": {role: int(frame[frame["domain"] == role]["label"].nunique()) for role in ROLES},
+        "rules_evaluated": len(every),
+        "found": {
+            rule: {"severity": settings.validate_.rules.get(rule, "stop"), "count": counts[rule]}
+            for rule in every
+            if counts[rule]
+        },
+        "stops": stops,
+        "drift": {
+            role: {shift.what: {"effect": round(shift.effect, 4), "p_value": shift.p_value} for shift in told}
+            for role, told in verdict.shifts.items()
+        },
+    }
+
+
+def _share(progress: Progress, start: float, end: float) -> Progress:
+    """Progress of a part of the work, told as thousandths of the whole."""
+    return lambda done, total: progress(round(1000 * (start + (end - start) * done / max(1, total))), 1000)
 
 
 if __name__ == "__main__":

@@ -67,8 +67,28 @@ class Workspace:
         return self.root / "data" / "manifest.parquet"
 
     @property
+    def findings(self) -> Path:
+        """Every picture, class or domain that broke a rule of the data gate."""
+        return self.root / "data" / "findings.parquet"
+
+    @property
+    def rejected(self) -> Path:
+        """Those of the findings for which a picture is left out."""
+        return self.root / "data" / "rejected.parquet"
+
+    @property
     def validation(self) -> Path:
         return self.root / "reports" / "validation.json"
+
+    @property
+    def validation_page(self) -> Path:
+        """The data gate's verdict for people."""
+        return self.root / "reports" / "validation.html"
+
+    @property
+    def profile(self) -> Path:
+        """Histograms of both domains; those in the accepted git revision are what later data are compared with."""
+        return self.root / "reports" / "plots" / "profile.csv"
 
     @property
     def features(self) -> Path:

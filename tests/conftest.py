@@ -19,6 +19,7 @@ import pytest
 
 from graft.core import settings
 from tasks.choices import Choices
+from tests.store import Server, weed
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -245,3 +246,34 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         window = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
         yield window
         window.quit()
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A real S3 server with one bucket. Tests share it: each keeps to a prefix of its own."""
+    with weed(tmp_path_factory.mktemp("s3")) as running:
+        yield running.server
+
+
+@pytest.fixture
+def no_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of this machine's AWS settings, profiles or proxies."""
+    import boto3
+
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "GRAFT_")):
+            monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    boto3.setup_default_session()  # it keeps the first credentials that it finds
+
+
+@pytest.fixture
+def credentials(no_aws: None, s3: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server and the key that it knows, in the environment."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3.endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3.key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3.secret)

@@ -87,9 +87,17 @@ def test_too_few_pictures_and_a_truncated_one_stop_the_run_at_the_gate(place: Pl
     assert "target class ash has 9 training pictures; finetune.labels_per_class asks for 10" in told
     broken = root / "birch" / "3.jpg"
     broken.write_bytes(broken.read_bytes()[:-300])  # noticed without --set: the folder changed
-    told = refusal(place)
-    assert "validate: target picture birch/3.jpg: problem is OSError" in told
+    done = place.graft("run")
+    assert done.returncode == 1, done.stdout + done.stderr
+    unreadable, missing = done.stderr.splitlines()  # a line for each rule that stops
+    assert unreadable.startswith(
+        "graft: validate: unreadable: target picture birch/3.jpg picture does not decode: OSErr"
+    )
+    assert missing.startswith("graft: labels_per_class: target class ash has 9 training pictures")
     assert not (place.root / "features").exists()
+    shown = place.graft("data", "show", "target", "--rule", "unreadable")
+    assert shown.returncode == 0 and "birch/3.jpg" in shown.stdout and "validation.html" in shown.stdout
+    assert place.graft("data", "show", "plants").returncode == 2
 
 
 def test_a_folder_of_ones_own_pictures_works_from_end_to_end(copied: Place, tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ OUTSIDE = {  # module: where it may be imported
     "dvc": ("tasks/adapters/",),
     "git": ("tasks/adapters/",),
     "great_expectations": ("tasks/adapters/",),
-    "boto3": ("graft/hub/", "tasks/origins/s3.py"),
-    "botocore": ("graft/hub/", "tasks/origins/s3.py"),
+    "boto3": ("graft/hub/", "tasks/origins/s3.py", "tasks/origins/_s3/"),
+    "botocore": ("graft/hub/", "tasks/origins/s3.py", "tasks/origins/_s3/"),
 }
 
 

@@ -18,18 +18,25 @@ class Picture(NamedTuple):
     """One labelled picture as an origin hands it over: still encoded, untrusted, never changed.
 
     Attributes:
-        path: relative POSIX path within the domain, unique, `label/name.ext` by custom.
+        path: relative POSIX path within the domain, unique, `label/name.ext` by custom; see `names.to_path`.
         label: class name.
-        data: the encoded file, JPEG or PNG.
+        data: the encoded file; b"" if the origin refused to read it.
         group: what must be told apart when results are read (art style, camera, patient); "" if there is none.
-        unseen: True if its group is kept out of all training and forms the second test set.
+        split: one of SPLITS if the data come with splits of their own; "" lets graft draw one by hash.
+        unit: pictures of one unit never straddle splits; "" makes each content a unit of its own.
+        problem: why the origin refused to read it, as "rule: reason"; the data gate decides what follows.
+        etag, version: of the object in a store, as the store named them; "" elsewhere.
     """
 
     path: str
     label: str
     data: bytes
-    group: str
-    unseen: bool
+    group: str = ""
+    split: str = ""
+    unit: str = ""
+    problem: str = ""
+    etag: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,12 @@
 GraftError                exit code
 ├── BadInput              1   settings, data or a file are not usable as they are
 ├── GateRefused           1   the work was done and the result is not good enough
+│   └── DataRejected      1   the data gate stops the run, a line per rule
 ├── UsageError            2   the command line itself is wrong
 └── EnvironmentProblem    3   store, server, registry, disk: not here, not now
 """
+
+from collections.abc import Sequence
 
 
 class GraftError(Exception):
@@ -20,6 +23,13 @@ class BadInput(GraftError):
 
 class GateRefused(GraftError):
     """A measured result is worse than the settings allow."""
+
+
+class DataRejected(GateRefused):
+    """The data are not to be trained on; one line per rule that says so, the only message of several lines."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__("\n".join(one_line(line, 500) for line in lines))
 
 
 class UsageError(GraftError):
@@ -38,3 +48,8 @@ def one_line(text: str, limit: int = 300) -> str:
     """`text` with control characters escaped (no forged log lines, no ANSI) and cut to `limit` characters."""
     clean = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
+
+
+def message(error: GraftError) -> str:
+    """The error's text, fit for a terminal: one line, or one per rule of the data gate."""
+    return str(error) if isinstance(error, DataRejected) else one_line(str(error), 2000)

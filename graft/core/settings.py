@@ -27,15 +27,18 @@ class Section(BaseModel):
 
 
 class Choice(BaseModel):
-    """A plug-in and its options, flat: `{name: full, probe_steps: 200}`, or just `full`."""
+    """A plug-in and its options, flat: `{name: full, l2: 2.0}`; just `full`; or a URI: `s3://bucket/pictures`."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
     name: PluginName
 
     @model_validator(mode="before")
     @classmethod
-    def _accept_a_bare_name(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
+    def _accept_a_bare_name_or_uri(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        name, colon, _ = value.partition(":")
+        return {"name": name, "uri": value} if colon else {"name": name}
 
     @property
     def options(self) -> dict[str, Any]:
@@ -66,12 +69,33 @@ class Data(Section):
     target: Domain
 
 
+Severity = Literal["stop", "reject", "warn"]
+"""What a broken rule means: the run ends; the picture is left out and listed; it is listed."""
+
+
 class Validate(Section):
-    """The data gate's thresholds."""
+    """The data gate: limits, and how bad it is to break each rule."""
 
     min_images_per_class: int = Field(ge=1, le=1_000_000)
+    max_imbalance: float = Field(ge=1, le=1_000_000)
     min_edge_px: int = Field(ge=1, le=10_000)
     max_aspect: float = Field(ge=1, le=1_000)
+    min_brightest: float = Field(ge=0, le=1)
+    max_darkest: float = Field(ge=0, le=1)
+    min_sharpness: float = Field(ge=0, le=1)
+    min_information: float = Field(ge=0, le=1)
+    near_copy_distance: float = Field(ge=0, le=0.5)
+    max_suspicion: float = Field(ge=0, le=1)
+    max_outlyingness: float = Field(ge=0, le=1_000)
+    max_drift: float = Field(ge=0, le=1)
+    drift_p_value: float = Field(gt=0, lt=1)
+    accepted: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/@^~-]{0,127}$", description="git revision")
+    rules: dict[str, Severity]
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """What rules compare with, by name."""
+        return {name: value for name, value in self if isinstance(value, int | float)}
 
 
 class Extract(Section):

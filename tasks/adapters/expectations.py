@@ -1,9 +1,16 @@
-"""The data gate's rules as a Great Expectations suite, run on the manifest. The only Great Expectations."""
+"""The data gate's rules as a Great Expectations suite, run on a table. The only Great Expectations."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from graft.core.dataset import SPLITS
+Rule = Mapping[str, Any]
+"""{"column": name} with one of "in": [...], "not_in": [...], "between": [low, high] (None is open).
+
+A limit that starts with $ names a setting of `validate`.
+"""
 
 
 @dataclass(frozen=True)
@@ -11,26 +18,24 @@ class Finding:
     """The verdict on one rule.
 
     Attributes:
-        rule: the expectation's name and column.
-        passed: whether every row met it.
-        failed: number of rows that did not.
-        rows: the first of those, as indices into the frame.
+        rule: its name.
+        column: what it looked at.
+        rows: positions of the rows that broke it, in order.
         expected: what was asked, in words.
     """
 
     rule: str
-    passed: bool
-    failed: int
+    column: str
     rows: tuple[int, ...]
     expected: str
 
 
-def check(frame: Any, rules: dict[str, dict[str, Any]]) -> list[Finding]:
+def check(frame: Any, rules: Mapping[str, Rule], limits: Mapping[str, Any]) -> list[Finding]:
     """Run the suite over `frame`.
 
     Args:
-        frame: pandas.DataFrame, one row per picture.
-        rules: by column: {"in": [...]}, {"between": [low, high]} (None is open) or {"equal": value}.
+        frame: pandas.DataFrame with a column `row`: 0, 1, 2, ...
+        limits: values of the settings that rules name with $.
 
     Returns:
         One finding per rule, in the rules' order.
@@ -42,58 +47,71 @@ def check(frame: Any, rules: dict[str, dict[str, Any]]) -> list[Finding]:
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
-    suite = context.suites.add(gx.ExpectationSuite(name="manifest"))
-    for column, rule in rules.items():
-        suite.add_expectation(_expectation(gx, column, rule))
-    asset = context.data_sources.add_pandas("manifest").add_dataframe_asset("rows")
+    suite = context.suites.add(gx.ExpectationSuite(name="gate"))
+    for name, rule in rules.items():
+        kind, arguments = expectation(rule)
+        suite.add_expectation(getattr(gx.expectations, kind)(**arguments, meta={"rule": name}))
+    asset = context.data_sources.add_pandas("gate").add_dataframe_asset("rows")
     batch = asset.add_batch_definition_whole_dataframe("all")
-    definition = context.validation_definitions.add(gx.ValidationDefinition(name="manifest", data=batch, suite=suite))
+    definition = context.validation_definitions.add(gx.ValidationDefinition(name="gate", data=batch, suite=suite))
+    columns = ["row", *dict.fromkeys(rule["column"] for rule in rules.values())]
     results = definition.run(
-        batch_parameters={"dataframe": frame},
+        batch_parameters={"dataframe": frame[columns]},
+        expectation_parameters=dict(limits),
         result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["row"]},
     ).results
-    if len(results) != len(rules):
-        raise RuntimeError(f"the data gate evaluated {len(results)} of {len(rules)} rules")
-    by_column = {result.expectation_config.kwargs["column"]: result for result in results}
-    return [_finding(frame, column, rule, by_column[column]) for column, rule in rules.items()]
+    by_rule = {result.expectation_config.meta["rule"]: result for result in results}
+    if not rules or by_rule.keys() != rules.keys() or not len(frame):
+        raise RuntimeError(f"the data gate evaluated {len(by_rule)} of {len(rules)} rules on {len(frame)} rows")
+    return [_finding(frame, name, rule, by_rule[name], limits) for name, rule in rules.items()]
 
 
-def base_rules() -> dict[str, dict[str, Any]]:
-    """What every manifest must meet, whatever the modality."""
-    return {
-        "problem": {"equal": ""},
-        "domain": {"in": ["source", "target"]},
-        "split": {"in": list(SPLITS)},
-        "splits_of_sha256": {"between": [1, 1]},
-        "labels_of_sha256": {"between": [1, 1]},
-    }
-
-
-def _expectation(gx: Any, column: str, rule: dict[str, Any]) -> Any:
+def expectation(rule: Rule) -> tuple[str, dict[str, Any]]:
+    """Great Expectations' name of the rule's kind, and its arguments."""
+    column = {"column": rule["column"]}
     if "in" in rule:
-        return gx.expectations.ExpectColumnValuesToBeInSet(column=column, value_set=rule["in"])
-    if "equal" in rule:
-        return gx.expectations.ExpectColumnValuesToBeInSet(column=column, value_set=[rule["equal"]])
-    low, high = rule["between"]
-    return gx.expectations.ExpectColumnValuesToBeBetween(column=column, min_value=low, max_value=high)
+        return "ExpectColumnValuesToBeInSet", {**column, "value_set": list(rule["in"])}
+    if "not_in" in rule:
+        return "ExpectColumnValuesToNotBeInSet", {**column, "value_set": list(rule["not_in"])}
+    low, high = (_parameter(limit) for limit in rule["between"])
+    return "ExpectColumnValuesToBeBetween", {**column, "min_value": low, "max_value": high}
 
 
-def _finding(frame: Any, column: str, rule: dict[str, Any], result: Any) -> Finding:
+def as_json(rules: Mapping[str, Rule]) -> str:
+    """The suite as a person reads it in the repository."""
+    lines = [
+        {"rule": name, "expectation": kind, **arguments}
+        for name, (kind, arguments) in ((name, expectation(rule)) for name, rule in rules.items())
+    ]
+    return "[\n" + ",\n".join(f"  {json.dumps(line)}" for line in lines) + "\n]\n"
+
+
+def _parameter(limit: Any) -> Any:
+    return {"$PARAMETER": limit[1:]} if isinstance(limit, str) and limit.startswith("$") else limit
+
+
+def _finding(frame: Any, name: str, rule: Rule, result: Any, limits: Mapping[str, Any]) -> Finding:
     if result.exception_info and "raised_exception': True" in str(result.exception_info):  # flat, or keyed by metric
-        raise RuntimeError(f"the data gate's rule on {column} raised: {result.exception_info}")
-    missing = [int(row) for row in frame["row"][frame[column].isna()]]  # Great Expectations leaves them out
+        raise RuntimeError(f"the data gate's rule {name} raised: {result.exception_info}")
+    column = rule["column"]
+    missing = frame["row"][frame[column].isna()].tolist()  # Great Expectations leaves them out
     wrong = [int(entry["row"]) for entry in result.result.get("unexpected_index_list") or ()]
-    count = int(result.result.get("unexpected_count") or 0) + len(missing)
-    rows = tuple(sorted(missing + wrong)[:20])
-    return Finding(column, bool(result.success) and not missing, count, rows, _words(rule))
+    if bool(result.success) == bool(wrong):
+        raise RuntimeError(f"the data gate's rule {name} has success {result.success} and {len(wrong)} rows against it")
+    return Finding(name, column, tuple(sorted({*missing, *wrong})), _words(rule, limits))
 
 
-def _words(rule: dict[str, Any]) -> str:
+def _words(rule: Rule, limits: Mapping[str, Any]) -> str:
     if "in" in rule:
-        return f"one of {', '.join(map(str, rule['in']))}"
-    if "equal" in rule:
-        return "none" if rule["equal"] == "" else str(rule["equal"])
-    low, high = rule["between"]
+        return " or ".join(map(str, rule["in"]))
+    if "not_in" in rule:
+        return f"not {' or '.join(map(str, rule['not_in']))}"
+    low, high = (limits[limit[1:]] if isinstance(limit, str) else limit for limit in rule["between"])
     if low == high:
         return f"exactly {low}"
     return f"at least {low}" if high is None else f"at most {high}" if low is None else f"{low} to {high}"
+
+
+def write_suite(path: Path, rules: Mapping[str, Rule]) -> None:
+    """Write the suite's JSON beside the code."""
+    path.write_text(as_json(rules), encoding="utf-8")

@@ -10,20 +10,22 @@ from tasks.adapters.shards import Place
 
 @dataclass(frozen=True)
 class Row:
-    """What is known of one picture.
+    """What is known of one picture before it is decoded.
 
     Attributes:
         domain: `source` or `target`.
-        path: as the origin named it.
+        path: as the origin named it, made safe (see `graft.core.names`).
         sha256: of the encoded bytes.
         label: class name.
         split: train, validation, test or unseen.
-        width, height: pixels; 0 if it does not decode.
-        mode: Pillow's, "" if it does not decode.
+        width, height: pixels by the file's header; 0 if it has none that can be read.
+        mode, format: Pillow's; "" if the header cannot be read.
         bytes: encoded length.
         group: art style or the like; "" if there is none.
+        unit: pictures of one unit share a split; "" if only the content ties.
         shard, offset: where the bytes lie.
-        problem: why it does not decode; "" if it does.
+        problem: why it was not read, as "rule: reason"; "" if it was.
+        etag, version: of the object in a store; "" elsewhere.
     """
 
     domain: str
@@ -34,11 +36,15 @@ class Row:
     width: int
     height: int
     mode: str
+    format: str
     bytes: int
     group: str
+    unit: str
     shard: str
     offset: int
     problem: str
+    etag: str
+    version: str
 
     @property
     def place(self) -> Place:

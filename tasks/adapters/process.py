@@ -48,6 +48,11 @@ def output(arguments: Sequence[str], folder: Path, environment: dict[str, str]) 
     return done.returncode, done.stdout, done.stderr
 
 
+def plain_environment() -> dict[str, str]:
+    """This process's environment without what git's hooks set, which would point it to another repository."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+
+
 if __name__ == "__main__":
     from graft.core.processes import die_with_parent
 

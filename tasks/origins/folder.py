@@ -1,82 +1,94 @@
-"""Anybody's pictures: `root/<class>/*.jpg|png`, one folder per class."""
+"""Anybody's pictures: `root/<class>/**/*.jpg|png`, one folder per class, or a table that names files and labels."""
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from graft.core.dataset import Picture, Request
 from graft.core.errors import BadInput, one_line
+from graft.core.names import is_safe, to_path
+from tasks.origins._folder import labels
+from tasks.origins._folder.listing import Entry, class_folders
+from tasks.origins._folder.reading import read
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
 MAX_FILE_BYTES = 32_000_000
+MAX_MANIFEST_BYTES = 256_000_000
 
 
 class Options(BaseModel):
-    """Where the class folders are."""
+    """Where the pictures are, and what says which class they are of."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    root: str = Field(min_length=1, max_length=4096, description="folder that holds one folder per class")
+    root: str = Field(
+        min_length=1, max_length=4096, description="Folder that holds one folder per class, or the table."
+    )
+    manifest: str | None = Field(
+        None,
+        description="CSV or parquet file below root, with columns path and label, and split and group if wanted; "
+        "none: the class folders say it. Pictures of one group never straddle splits.",
+    )
+
+    @field_validator("manifest")
+    @classmethod
+    def _below_root(cls, value: str | None) -> str | None:
+        if value is not None and not is_safe(value):
+            raise ValueError("should be a file's path relative to root, and below it")
+        return value
 
 
 def fetch(options: Options, request: Request) -> Iterator[Picture]:
-    """Every picture below `root`, class by class in name order. Files that are no JPEG or PNG by name are left out.
+    """Every picture of the class folders in name order, or of the manifest in its order.
+
+    What is no picture by name, is hidden, or is named by no row of the manifest is left out. What must not be read (a
+    link, a pipe, a device, a file too large) or cannot be is a Picture without data and with a `problem`.
 
     Raises:
-        BadInput: `root` or a class has nothing usable, or a link or special file lies in the way.
+        BadInput: `root`, a class or the manifest cannot be used.
     """
-    classes = _classes(options)
-    listed = [(folder.name, file) for folder in classes for file in _pictures(folder)]
-    for done, (label, file) in enumerate(listed, start=1):
-        if file.stat().st_size > MAX_FILE_BYTES:
-            raise BadInput(f"{_shown(file)} has {file.stat().st_size} bytes; at most {MAX_FILE_BYTES} are taken")
-        yield Picture(f"{label}/{file.name}", label, file.read_bytes(), "", False)
-        request.progress(done, len(listed))
+    root = _root(options)
+    entries = _entries(options, root)
+    for done, entry in enumerate(entries, start=1):
+        data, problem = (b"", entry.problem) if entry.problem else read(root, entry.name, MAX_FILE_BYTES)
+        path = to_path(entry.name)
+        yield Picture(path, entry.label, data, entry.group, entry.split, unit=entry.group, problem=problem)
+        request.progress(done, len(entries))
 
 
 def fingerprint(options: Options) -> str:
-    """Changes when a picture is added, removed or written to."""
-    digest = hashlib.sha256()
-    for folder in _classes(options):
-        for file in _pictures(folder):
-            status = file.stat()
-            digest.update(f"{folder.name}/{file.name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    """Changes when a picture or the manifest is added, removed or written to."""
+    root = _root(options)
+    digest = hashlib.sha256(_manifest(options, root))
+    for entry in _entries(options, root):
+        try:
+            status = os.lstat(root / entry.name)
+            state = f"{status.st_mode} {status.st_size} {status.st_mtime_ns}"
+        except OSError as error:
+            state = str(error.errno)
+        digest.update(os.fsencode(f"{entry.name}\0{state}\n"))
     return digest.hexdigest()
 
 
-def _classes(options: Options) -> list[Path]:
+def _root(options: Options) -> Path:
     root = Path(options.root).expanduser()
     if not root.is_dir():
-        raise BadInput(f"origin folder: root {options.root!r} is no folder; it should hold one folder per class")
-    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    _refuse_undecodable(folders)
-    if len(folders) < 2:
-        found = ", ".join(_shown(folder) for folder in folders) or "none"
-        raise BadInput(f"origin folder: {options.root!r} needs at least 2 class folders; found {found}")
-    return folders
+        raise BadInput(one_line(f"origin folder: root {options.root!r} is no folder; it should hold the pictures"))
+    return root
 
 
-def _pictures(folder: Path) -> list[Path]:
-    if folder.is_symlink():
-        raise BadInput(f"origin folder: {_shown(folder)} is a symbolic link; copy the pictures instead")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    _refuse_undecodable(files)
-    for file in files:
-        if file.is_symlink() or not file.is_file():
-            raise BadInput(f"origin folder: {_shown(file)} is no regular file; links and devices are refused")
-    if not files:
-        raise BadInput(f"origin folder: class {_shown(folder)} is empty: no {', '.join(SUFFIXES)} in it")
-    return files
+def _entries(options: Options, root: Path) -> list[Entry]:
+    if options.manifest is None:
+        return class_folders(root)
+    return labels.entries(root, options.manifest, _manifest(options, root))
 
 
-def _refuse_undecodable(paths: list[Path]) -> None:
-    for path in paths:
-        try:
-            path.name.encode()
-        except UnicodeEncodeError:
-            raise BadInput(f"origin folder: the name {_shown(path)} is not UTF-8; rename it") from None
-
-
-def _shown(path: Path) -> str:
-    return one_line(str(path))
+def _manifest(options: Options, root: Path) -> bytes:
+    """The bytes of the manifest; b"" if there is to be none."""
+    if options.manifest is None:
+        return b""
+    data, problem = read(root, options.manifest, MAX_MANIFEST_BYTES)
+    if problem:
+        raise BadInput(one_line(f"origin folder: manifest {options.manifest!r}: {problem.partition(': ')[2]}"))
+    return data

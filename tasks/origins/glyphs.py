@@ -178,4 +178,4 @@ class Painter:
         sprite = self.sprites[job.label, job.style.package.name]
         png = compose(sprite, np.random.default_rng(key), self.difficulty, self.size_px)
         path = f"{job.label}/{job.number:05d}-{job.style.package.name}.png"
-        return Picture(path, job.label, png, job.style.group, job.style.unseen)
+        return Picture(path, job.label, png, job.style.group, "unseen" if job.style.unseen else "")

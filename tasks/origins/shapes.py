@@ -43,7 +43,7 @@ def fetch(options: Options, request: Request) -> Iterator[Picture]:
             generator = np.random.default_rng((request.seed, key, index, number))
             png = _draw(figure, generator, request.size_px, plain=unseen, filled=figures is TARGET)
             group = "plain" if unseen else "textured"
-            yield Picture(f"{label}/{number:05d}.png", label, png, group, unseen)
+            yield Picture(f"{label}/{number:05d}.png", label, png, group, "unseen" if unseen else "")
         request.progress((index + 1) * options.images_per_class, total)
 
 

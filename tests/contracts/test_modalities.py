@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from graft.core import plugins
 from graft.core.errors import BadInput
@@ -69,7 +69,8 @@ def test_augment_is_decided_by_the_seed_and_stays_in_range_in_tf_data(modality: 
 def test_every_png_mode_becomes_the_same_rgb(mode: str) -> None:
     decoded = image.decode(encoded(corner().convert(mode)), OPTIONS)
     np.testing.assert_allclose(decoded, np.asarray(corner()), atol=2)
-    assert image.inspect(encoded(corner().convert(mode))).mode in image.MODES
+    facts = image.peek(encoded(corner().convert(mode)))
+    assert facts.mode in image.MODES and facts[:2] == (32, 32) and facts.format == "PNG" and not facts.problem
 
 
 def test_cmyk_is_converted_and_transparency_lies_on_white() -> None:
@@ -144,8 +145,9 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_picture_is_reported_and_refused_in_one_line(name: str) -> None:
-    facts = image.inspect(BAD[name])
-    assert facts.problem and "\n" not in facts.problem
+    problem = image.measure(BAD[name]).problem
+    rule, colon, reason = problem.partition(": ")
+    assert rule in image.RULES and colon and reason and "\n" not in problem
     with pytest.raises(BadInput) as caught:
         image.decode(BAD[name], OPTIONS)
     assert "\n" not in str(caught.value)
@@ -153,17 +155,19 @@ def test_a_bad_picture_is_reported_and_refused_in_one_line(name: str) -> None:
 
 @pytest.mark.parametrize("edge", [50_000, 10_000, 5_001])
 def test_a_bomb_is_refused_for_its_size_before_it_is_decoded(edge: int) -> None:
-    assert "pixels" in image.inspect(bomb(edge)).problem  # not for the bytes that it lacks
+    assert image.peek(bomb(edge)).problem == image.measure(bomb(edge)).problem
+    assert image.peek(bomb(edge)).problem.startswith("too_large: ")  # not for the bytes that it lacks
     with pytest.raises(BadInput, match="pixels"):
         image.decode(bomb(edge), OPTIONS)
 
 
 def test_a_file_that_is_too_long_is_not_opened() -> None:
-    assert image.inspect(bytes(image.MAX_BYTES + 1)).problem == "picture has 32000001 bytes; at most 32000000 are taken"
+    told = "too_large: picture has 32000001 bytes; at most 32000000 are taken"
+    assert image.peek(bytes(image.MAX_BYTES + 1)).problem == told
 
 
 @pytest.mark.parametrize("format_", ["JPEG", "PNG"])
-def test_what_inspect_lets_through_decodes(format_: str) -> None:
+def test_what_measure_lets_through_decodes(format_: str) -> None:
     exif = Image.Exif()
     exif[0x0112], exif[0x010E] = 6, "a description"
     sound, generator = encoded(NOISE, format_, exif=exif), np.random.default_rng(0)
@@ -172,7 +176,7 @@ def test_what_inspect_lets_through_decodes(format_: str) -> None:
         mutant = bytearray(sound)
         for _ in range(3):
             mutant[generator.integers(len(mutant) if trial % 2 else 200)] = generator.integers(256)
-        problem = image.inspect(bytes(mutant)).problem
+        problem = image.measure(bytes(mutant)).problem
         try:
             image.decode(bytes(mutant), OPTIONS)
             refused = False
@@ -184,5 +188,35 @@ def test_what_inspect_lets_through_decodes(format_: str) -> None:
     assert 30 < n_refused <= 300
 
 
-def test_a_good_picture_has_no_problem() -> None:
-    assert image.inspect(encoded(NOISE)) == image.Facts(64, 64, "RGB", "")
+def test_a_good_picture_is_measured() -> None:
+    assert image.peek(encoded(NOISE)) == image.Facts(64, 64, "RGB", "PNG", "")
+    measures = image.measure(encoded(NOISE))
+    assert (measures.problem, measures.width, measures.height, measures.trailing_bytes) == ("", 64, 64, 0)
+    np.testing.assert_array_equal(measures.sample, np.asarray(NOISE))
+    assert 0.4 < measures.brightness < 0.6 and measures.brightest > 0.8 and measures.darkest < 0.3
+    assert measures.sharpness > 0.7 and measures.information > 0.7
+
+
+def test_the_same_pixels_have_the_same_hash_however_they_are_stored() -> None:
+    stored = [encoded(NOISE), encoded(NOISE, compress_level=0), encoded(NOISE.convert("RGBA"))]
+    assert len({image.measure(one).pixels for one in stored}) == 1
+    assert image.measure(encoded(NOISE.rotate(90))).pixels != image.measure(encoded(NOISE)).pixels
+
+
+LOOKS = {
+    "dark": (lambda pixels: pixels // 8, "brightest"),
+    "light": (lambda pixels: 255 - (255 - pixels) // 30, "darkest"),
+    "blurred": (lambda pixels: np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(3))), "sharpness"),
+    "low_information": (lambda pixels: np.full_like(pixels, 120), "information"),
+}
+
+
+@pytest.mark.parametrize("rule", LOOKS)
+def test_a_look_moves_the_column_of_its_rule(rule: str) -> None:
+    change, column = LOOKS[rule]
+    assert image.RULES[rule]["column"] == column
+    sound, odd = (
+        getattr(image.measure(encoded(Image.fromarray(one))), column)
+        for one in (np.asarray(NOISE), change(np.asarray(NOISE)))
+    )
+    assert odd > sound + 0.2 if column == "darkest" else odd < sound - 0.2

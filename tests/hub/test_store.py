@@ -1,35 +1,15 @@
 """The object store, asked for real: what is wrong with it is said in one line, and soon."""
 
-import os
 import time
 from typing import Any
 
-import boto3
 import pytest
 
 from graft.core.errors import EnvironmentProblem
 from graft.hub import store
 from graft.hub.store import Store
 
-
-@pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """None of this machine's AWS settings, profiles or proxies."""
-    for name in list(os.environ):
-        if name.startswith(("AWS_", "GRAFT_")):
-            monkeypatch.delenv(name)
-    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
-        monkeypatch.setenv(name, os.devnull)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    boto3.setup_default_session()  # it keeps the first credentials that it finds
-
-
-@pytest.fixture
-def credentials(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3.key)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3.secret)
+pytestmark = pytest.mark.usefixtures("no_aws")
 
 
 def refusal(bucket: str, endpoint: str) -> str:

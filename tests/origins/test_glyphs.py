@@ -89,10 +89,10 @@ def test_fetch_gives_every_class_its_number_and_15_percent_unseen(cache: Path, s
     pictures = list(fetch(Options(images_per_class=20), request))
     classes = SETS[subject].classes
     assert Counter(picture.label for picture in pictures) == dict.fromkeys(classes, 20)
-    unseen = [picture for picture in pictures if picture.unseen]
+    unseen = [picture for picture in pictures if picture.split == "unseen"]
     assert Counter(picture.label for picture in unseen) == dict.fromkeys(classes, 3)
     assert {picture.group for picture in unseen} == {"fxemoji", "streamline"}
-    seen_groups = {picture.group for picture in pictures if not picture.unseen}
+    seen_groups = {picture.group for picture in pictures if picture.split != "unseen"}
     assert seen_groups == {"noto", "noto-v1", "fluent", "twemoji", "emojione"}
     assert len({picture.path for picture in pictures}) == len(pictures)
     assert len({picture.data for picture in pictures}) == len(pictures)

@@ -18,6 +18,8 @@ from graft.core.plugins import Plugin
 from tasks import extract, ingest
 from tasks.adapters import arrays, files, manifest
 from tasks.choices import Choices
+from tasks.gate import rules
+from tasks.gate.rules import Breach
 from tasks.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +38,8 @@ def fetch(options: Any, request: Any) -> Any:
     for index, label in enumerate(LABELS):
         for number in range(PER_CLASS):
             shade = PER_CLASS * index + number + (100 if request.role == "target" else 0)
-            yield Picture(f"{label}/{number}.png", label, png(shade), "", request.role == "target" and number == 0)
+            split = "unseen" if request.role == "target" and number == 0 else ""
+            yield Picture(f"{label}/{number}.png", label, png(shade), split=split)
 
 
 def ingested(folder: Path) -> tuple[Workspace, settings_file.Settings, Choices]:
@@ -48,6 +51,7 @@ def ingested(folder: Path) -> tuple[Workspace, settings_file.Settings, Choices]:
     origin = Plugin("shades", SimpleNamespace(fetch=fetch), None)
     choices = replace(Choices.of(settings), source_origin=origin, target_origin=origin)
     ingest.ingest(workspace, settings, choices)
+    rules.write(workspace.rejected, [])
     return workspace, settings, choices
 
 
@@ -110,7 +114,9 @@ def test_a_picture_that_changed_in_the_shard_is_refused_and_nothing_half_made_st
     with (workspace.raw("source") / place.shard).open("r+b") as shard:
         shard.seek(place.offset)
         shard.write(b"\0" * place.bytes_)
-    with pytest.raises(BadInput, match="does not decode"):
+    with pytest.raises(
+        BadInput, match=r"source picture birch/0.png: content is no picture; .* graft run --from ingest"
+    ):
         extract.extract(workspace, settings, choices)
     assert not workspace.features.exists()
     assert not list(tmp_path.glob(".features*"))
@@ -127,3 +133,19 @@ def test_large_pictures_are_averaged_to_about_thirty_two_pixels() -> None:
     coarse = extract._coarse(images)
     assert coarse.shape == (2, 35 * 35 * 3)
     assert coarse[0].max() == 0 and coarse[1].min() == 1
+
+
+def test_what_the_gate_rejected_is_left_out(tmp_path: Path) -> None:
+    workspace, settings, choices = ingested(tmp_path)
+    row = next(one for one in manifest.read(workspace.manifest, domain="source") if one.split == "train")
+    rules.write(
+        workspace.rejected, [Breach("dark", "reject", "source", 0, row.path, row.label, row.split, "is dark", "", 1.0)]
+    )
+    extract.extract(workspace, settings, choices)
+    n_rows = len(manifest.read(workspace.manifest, domain="source", split="train"))
+    assert len(packed(workspace, "source")["train"]) == n_rows - 1
+    n_target = len(manifest.read(workspace.manifest, domain="target", split="train"))
+    assert len(packed(workspace, "target")["train"]) == n_target  # a path is of one domain
+    workspace.rejected.unlink()
+    with pytest.raises(BadInput, match="rejected.parquet is missing; the data gate makes it: graft run"):
+        extract.extract(workspace, settings, choices)

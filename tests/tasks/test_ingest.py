@@ -16,7 +16,7 @@ from graft.core import settings as settings_file
 from graft.core.dataset import Picture, Request
 from graft.core.errors import BadInput, EnvironmentProblem
 from graft.core.plugins import Plugin
-from graft.core.settings import Settings, SplitShares
+from graft.core.settings import Settings
 from tasks import ingest
 from tasks.adapters import files, manifest, shards
 from tasks.adapters.manifest import Row
@@ -33,11 +33,17 @@ def png(seed: int) -> bytes:
     return buffer.getvalue()
 
 
+def jpeg(seed: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.open(io.BytesIO(png(seed))).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
 def pictures(n: int = 10) -> list[Picture]:
     """Two classes; the last two pictures of each are of a group that is kept out."""
     return [
         Picture(
-            f"{label}/{number}.png", label, png(100 * index + number), "odd" if number >= n - 2 else "", number >= n - 2
+            f"{label}/{number}.png", label, png(100 * index + number), *(("odd", "unseen") if number >= n - 2 else ())
         )
         for index, label in enumerate(("ash", "birch"))
         for number in range(n)
@@ -81,8 +87,11 @@ def test_every_picture_is_listed_once_and_lies_where_its_row_says(workspace: Wor
         packed = list(shards.read(workspace.raw(role), [row.place for row in mine]))
         assert packed == [picture.data for picture in handed]
         assert [row.sha256 for row in mine] == [hashlib.sha256(data).hexdigest() for data in packed]
-        assert {(row.width, row.height, row.mode, row.problem) for row in mine} == {(24, 20, "RGB", "")}
-        assert [row.split == "unseen" for row in mine] == [picture.unseen for picture in handed]
+        assert {(row.width, row.height, row.mode, row.format, row.problem) for row in mine} == {
+            (24, 20, "RGB", "PNG", "")
+        }
+        assert [row.split == "unseen" for row in mine] == [picture.split == "unseen" for picture in handed]
+        assert {row.split for row in mine} == {"train", "validation", "test", "unseen"}
 
 
 def test_the_same_pictures_give_the_same_bytes(workspace: Workspace, settings: Settings) -> None:
@@ -94,24 +103,51 @@ def test_the_same_pictures_give_the_same_bytes(workspace: Workspace, settings: S
     assert len(first) == 3 and first == made()
 
 
-def test_a_picture_that_does_not_decode_is_kept_with_its_problem(workspace: Workspace, settings: Settings) -> None:
-    handed = [*pictures(), Picture("ash/broken.png", "ash", png(0)[:-300], "", False)]
+def test_what_an_origin_knows_of_a_picture_is_listed(workspace: Workspace, settings: Settings) -> None:
+    one = Picture("ash/x.png", "ash", png(999), "cam 1", "test", "cam 1", etag="abc", version="v1")
+    listed = run(workspace, settings, origin([*pictures(), one]))
+    row = next(row for row in listed if row.path == "ash/x.png")
+    assert (row.group, row.split, row.unit, row.etag, row.version) == ("cam 1", "test", "cam 1", "abc", "v1")
+
+
+def test_a_picture_that_cannot_be_used_is_kept_with_its_problem(workspace: Workspace, settings: Settings) -> None:
+    handed = [
+        *pictures(),
+        Picture("ash/animated.gif", "ash", b"GIF89a and more"),
+        Picture("ash/link.png", "ash", b"", problem="unsafe_file: is a symbolic link"),
+        Picture("ash/empty.png", "ash", b""),
+    ]
     rows = run(workspace, settings, origin(handed))
-    assert [row.path for row in rows if row.problem] == ["ash/broken.png"]
+    found = {row.path: row.problem for row in rows if row.problem}
+    assert list(found) == [picture.path for picture in handed[-3:]]
+    assert found["ash/animated.gif"].startswith("format: ")
+    assert found["ash/link.png"] == "unsafe_file: is a symbolic link"
+    assert ": " in found["ash/empty.png"]
+    assert [row.bytes for row in rows if row.problem] == [15, 0, 0]
+
+
+def test_a_picture_that_is_cut_short_is_left_to_the_gate(workspace: Workspace, settings: Settings) -> None:
+    rows = run(workspace, settings, origin([*pictures(), Picture("ash/broken.jpg", "ash", jpeg(0)[:-300])]))
+    assert [row for row in rows if row.problem] == []
 
 
 @pytest.mark.parametrize(
-    "path", ["../x.png", "/etc/x.png", "ash/../../x.png", "ash//x.png", "./x.png", "ash\\x.png", "", "x" * 1025]
+    "path", ["../x.png", "/etc/x.png", "ash/../../x.png", "ash//x.png", "./x.png", "ash\\x.png", "", "x" * 4097]
 )
 def test_an_unsafe_path_is_refused_and_leaves_nothing(workspace: Workspace, settings: Settings, path: str) -> None:
     with pytest.raises(BadInput, match=r"data.source.origin: '.*' is not a safe relative path"):
-        run(workspace, settings, origin([*pictures(), Picture(path, "ash", png(0), "", False)]))
+        run(workspace, settings, origin([*pictures(), Picture(path, "ash", png(0))]))
     assert list((workspace.root / "data").iterdir()) == []
 
 
 def test_a_path_that_comes_twice_is_refused(workspace: Workspace, settings: Settings) -> None:
     with pytest.raises(BadInput, match="'ash/0.png' comes twice"):
         run(workspace, settings, origin([*pictures(), pictures()[0]]))
+
+
+def test_a_split_that_does_not_exist_is_refused(workspace: Workspace, settings: Settings) -> None:
+    with pytest.raises(BadInput, match="'ash/x.png' asks for split 'dev'; splits: train, validation, test, unseen"):
+        run(workspace, settings, origin([*pictures(), Picture("ash/x.png", "ash", png(0), split="dev")]))
 
 
 def test_an_origin_without_a_picture_is_named(workspace: Workspace, settings: Settings) -> None:
@@ -134,21 +170,6 @@ def test_what_an_origin_looked_like_is_recorded(workspace: Workspace, settings: 
     told = Plugin("a", SimpleNamespace(fetch=origin(pictures()).module.fetch, fingerprint=lambda options: "abc"), None)
     run(workspace, settings, told)
     assert files.read_json(workspace.origins_record) == {"source": "abc", "target": ""}
-
-
-def test_a_class_of_three_still_has_a_row_to_validate_and_one_to_test() -> None:
-    base = Row("source", "", "", "a", "", 1, 1, "RGB", 1, "", "s", 0, "")
-    rows = [(replace(base, path=str(number), sha256=str(number)), False) for number in range(3)]
-    split = ingest.assign_splits(rows, SplitShares(validation=0.02, test=0.02), 0)
-    assert sorted(row.split for row in split) == ["test", "train", "validation"]
-
-
-def test_another_seed_splits_otherwise() -> None:
-    base = Row("source", "", "", "a", "", 1, 1, "RGB", 1, "", "s", 0, "")
-    rows = [(replace(base, path=str(number), sha256=str(number)), False) for number in range(60)]
-    shares = SplitShares(validation=0.2, test=0.2)
-    one, other = ([row.split for row in ingest.assign_splits(rows, shares, seed)] for seed in (0, 1))
-    assert one != other and sorted(one) == sorted(other)
 
 
 def test_downloads_are_cached_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -8,11 +8,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 WEED = Path(sys.executable).parent / "weed"
 GRPC_OFFSET = 10_000  # SeaweedFS adds it to every port
@@ -29,39 +28,63 @@ class Server:
     bucket: str
 
 
-@pytest.fixture(scope="session")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("s3")
-    ports = free_ports(5)
-    server = Server(f"http://127.0.0.1:{ports[3]}", secrets.token_hex(10), secrets.token_hex(20), "models")
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command(folder, ports, identities(folder, server)),
-            cwd=folder,
-            env={"PATH": os.environ["PATH"], "HOME": str(folder), "TMPDIR": str(folder)},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        make_bucket(server, process, folder / "log")
-        yield server
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        for port in ports:  # a place that no option changes
+class Weed:
+    """One SeaweedFS with its data in `folder`; may be killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._ports = folder, free_ports(5)
+        endpoint = f"http://127.0.0.1:{self._ports[3]}"
+        self.server = Server(endpoint, secrets.token_hex(10), secrets.token_hex(20), "models")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until its bucket is there."""
+        log = self._folder / "log"
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                command(self._folder, self._ports, identities(self._folder, self.server)),
+                cwd=self._folder,
+                env={"PATH": os.environ["PATH"], "HOME": str(self._folder), "TMPDIR": str(self._folder)},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        make_bucket(self.server, self._process, log)
+
+    def kill(self) -> None:
+        """As a power cut would: no warning, nothing flushed."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+
+    def stop(self) -> None:
+        """End it; nothing of it stays behind but its folder."""
+        if self._process:
+            self._process.terminate()
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        for port in self._ports:  # a place that no option changes
             for left in Path("/tmp").glob(f"seaweedfs-*-grpc-{port + GRPC_OFFSET}.sock"):
                 left.unlink()
+
+
+@contextmanager
+def weed(folder: Path) -> Iterator[Weed]:
+    """A running SeaweedFS with one empty bucket, its data in `folder`."""
+    server = Weed(folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 def command(folder: Path, ports: list[int], config: Path) -> list[str]:
     master, volume, filer, s3_port, admin = ports
     data = folder / "data"
-    data.mkdir()
+    data.mkdir(exist_ok=True)
     return [
         str(WEED),
         "mini",
@@ -89,29 +112,40 @@ def command(folder: Path, ports: list[int], config: Path) -> list[str]:
 
 
 def identities(folder: Path, server: Server) -> Path:
-    """The only key that the server knows, in a file that only its owner reads."""
-    actions = ["Admin", "Read", "Write", "List", "Tagging"]
-    credentials = [{"accessKey": server.key, "secretKey": server.secret}]
+    """The keys that the server knows, in a file that only its owner reads. The key `lister` may not read objects."""
+    everything = ["Admin", "Read", "Write", "List", "Tagging"]
+    known = [("tests", server.key, everything), ("lister", "lister", [f"List:{server.bucket}"])]
     path = folder / "s3.json"
     path.touch(0o600)
-    path.write_text(json.dumps({"identities": [{"name": "tests", "credentials": credentials, "actions": actions}]}))
+    path.write_text(
+        json.dumps(
+            {
+                "identities": [
+                    {"name": name, "credentials": [{"accessKey": key, "secretKey": server.secret}], "actions": actions}
+                    for name, key, actions in known
+                ]
+            }
+        )
+    )
     return path
 
 
 def make_bucket(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Create the bucket as soon as the server answers."""
+    """Create the bucket, if it is not there, as soon as the server answers."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     client, end = connect(server), time.monotonic() + UP_WITHIN_S
     while True:
         try:
             client.create_bucket(Bucket=server.bucket)
-            client.close()
-            return
+            break
+        except client.exceptions.BucketAlreadyOwnedByYou:
+            break
         except (BotoCoreError, ClientError) as error:
             if process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError(f"no S3 server: {error}\n{log.read_text(errors='replace')}") from None
             time.sleep(0.1)
+    client.close()
 
 
 def connect(server: Server) -> Any:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from graft.core.plugins import Plugin, resolve
-from graft.core.settings import Settings
+from graft.core.sections import Settings
 from tasks.gate import rules
 
 

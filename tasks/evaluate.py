@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graft.core import bootstrap, fit
-from graft.core.settings import Settings
+from graft.core.sections import Settings
 from graft.metrics import classification
 from tasks import stage
 from tasks.adapters import arrays, console, files, models

@@ -11,7 +11,7 @@ from graft.core import fit, proof
 from graft.core.dataset import Split
 from graft.core.errors import GateRefused
 from graft.core.plugins import Plugin
-from graft.core.settings import Settings
+from graft.core.sections import Settings
 from tasks import report, stage
 from tasks.adapters import arrays, console, files, models
 from tasks.choices import Choices

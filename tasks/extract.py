@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from graft.core.dataset import SPLITS, Split
 from graft.core.errors import BadInput, one_line
-from graft.core.settings import Settings
+from graft.core.sections import Settings
 from tasks import stage
 from tasks.adapters import arrays, console, files, manifest, shards
 from tasks.adapters.manifest import Row

@@ -12,7 +12,7 @@ from graft.core.dataset import Split, draw_per_class
 from graft.core.errors import BadInput, GateRefused
 from graft.core.fit import TrainData
 from graft.core.processes import Tell, Workers
-from graft.core.settings import Settings
+from graft.core.sections import Settings
 from tasks import stage
 from tasks.adapters import arrays, console, files, models
 from tasks.choices import Choices

@@ -9,7 +9,7 @@ from graft.core import names
 from graft.core.dataset import SPLITS, Picture, Request
 from graft.core.errors import BadInput, one_line
 from graft.core.plugins import Plugin
-from graft.core.settings import Settings
+from graft.core.sections import Settings
 from tasks import splits, stage
 from tasks.adapters import console, files, manifest
 from tasks.adapters.manifest import Row

@@ -9,7 +9,7 @@ from graft.core.errors import GateRefused
 from graft.core.fit import TrainData
 from graft.core.plugins import Plugin, resolve
 from graft.core.processes import Tell, Workers
-from graft.core.settings import Choice, Settings
+from graft.core.sections import Choice, Settings
 from tasks import stage
 from tasks.adapters import arrays, console, files, models
 from tasks.choices import Choices

@@ -10,6 +10,7 @@ import numpy as np
 
 from graft.core import settings as settings_file
 from graft.core.report import Facts, render
+from graft.core.sections import Settings
 from graft.metrics.classification import confusion
 from tasks.adapters import arrays, files
 from tasks.workspace import ARMS, ROLES, STAGES, Workspace
@@ -177,7 +178,7 @@ def _mistakes(workspace: Workspace, classes: list[str]) -> list[tuple[str, str, 
     ]
 
 
-def _credits(settings: settings_file.Settings) -> list[dict[str, str]]:
+def _credits(settings: Settings) -> list[dict[str, str]]:
     """Artists and licences, where an origin names them."""
     from graft.core.plugins import resolve
 

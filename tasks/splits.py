@@ -4,7 +4,7 @@ import hashlib
 from collections import Counter, defaultdict
 from dataclasses import replace
 
-from graft.core.settings import SplitShares
+from graft.core.sections import SplitShares
 from tasks.adapters.manifest import Row
 
 HELD_OUT = ("validation", "test")

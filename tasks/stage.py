@@ -12,7 +12,7 @@ from typing import NoReturn
 from graft.core import settings as settings_file
 from graft.core.errors import EnvironmentProblem, GraftError, message
 from graft.core.processes import die_with_parent
-from graft.core.settings import Settings
+from graft.core.sections import Settings
 from tasks.adapters import console, files
 from tasks.choices import Choices
 from tasks.workspace import Workspace

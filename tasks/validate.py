@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from graft.core import drift, suspects
 from graft.core.dataset import Progress
 from graft.core.errors import DataRejected, one_line
-from graft.core.settings import Settings
+from graft.core.sections import Settings
 from tasks import stage
 from tasks.adapters import console, files, git, manifest
 from tasks.choices import Choices

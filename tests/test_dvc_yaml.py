@@ -16,6 +16,7 @@ NO_FIGURE = {  # say where, when and how nicely; change one and every result sta
     "graft/core/figures.py",
     "graft/core/plugins.py",
     "graft/core/report.py",
+    "graft/core/sections.py",
     "graft/core/settings.py",
     "tasks/adapters/console.py",
     "tasks/adapters/files.py",

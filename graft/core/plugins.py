@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from graft.core.errors import BadInput
-from graft.core.settings import Choice, explain
+from graft.core.sections import Choice
+from graft.core.settings import explain
 
 
 @dataclass(frozen=True)

@@ -1,194 +1,22 @@
-"""params.yaml as frozen types: read once, at the edge; unknown keys and out-of-range values are refused by name."""
+"""params.yaml read once, at the edge, into frozen types; changed in place; and what is wrong with it, by name."""
 
 import difflib
 import io
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from graft.core.errors import BadInput, UsageError, one_line
+from graft.core.sections import Choice, Settings
 
 MAX_SETTINGS_BYTES = 1_000_000
-
-PluginName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-DomainName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-Rate = Annotated[float, Field(gt=0, le=1)]
-
-
-class Section(BaseModel):
-    """A frozen part of params.yaml. Strict: no text where a number is meant, no NaN."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class Choice(BaseModel):
-    """A plug-in and its options, flat: `{name: full, l2: 2.0}`; just `full`; or a URI: `s3://bucket/pictures`."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-    name: PluginName
-
-    @model_validator(mode="before")
-    @classmethod
-    def _accept_a_bare_name_or_uri(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        name, colon, _ = value.partition(":")
-        return {"name": name, "uri": value} if colon else {"name": name}
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """What stands beside the name; checked by the plug-in's own `Options`."""
-        return dict(self.model_extra or {})
-
-
-class Domain(Section):
-    """One side of the transfer: where its pictures come from."""
-
-    name: DomainName
-    origin: Choice
-
-
-class SplitShares(Section):
-    """Shares of each class (of the rows whose group is not kept out) that are not for training."""
-
-    validation: float = Field(ge=0.02, le=0.4)
-    test: float = Field(ge=0.02, le=0.5)
-
-
-class Data(Section):
-    """Both domains and what a sample of them is."""
-
-    modality: Choice
-    split: SplitShares
-    source: Domain
-    target: Domain
-
-
-Severity = Literal["stop", "reject", "warn"]
-"""What a broken rule means: the run ends; the picture is left out and listed; it is listed."""
-
-
-class Validate(Section):
-    """The data gate: limits, and how bad it is to break each rule."""
-
-    min_images_per_class: int = Field(ge=1, le=1_000_000)
-    max_imbalance: float = Field(ge=1, le=1_000_000)
-    min_edge_px: int = Field(ge=1, le=10_000)
-    max_aspect: float = Field(ge=1, le=1_000)
-    min_brightest: float = Field(ge=0, le=1)
-    max_darkest: float = Field(ge=0, le=1)
-    min_sharpness: float = Field(ge=0, le=1)
-    min_information: float = Field(ge=0, le=1)
-    near_copy_distance: float = Field(ge=0, le=0.5)
-    max_suspicion: float = Field(ge=0, le=1)
-    max_outlyingness: float = Field(ge=0, le=1_000)
-    max_drift: float = Field(ge=0, le=1)
-    drift_p_value: float = Field(gt=0, lt=1)
-    accepted: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/@^~-]{0,127}$", description="git revision")
-    rules: dict[str, Severity]
-
-    @property
-    def limits(self) -> dict[str, float]:
-        """What rules compare with, by name."""
-        return {name: value for name, value in self if isinstance(value, int | float)}
-
-
-class Extract(Section):
-    """Packed arrays and the pictures of both domains in two dimensions."""
-
-    components: int = Field(ge=2, le=256)
-    projected_per_domain: int = Field(ge=10, le=100_000)
-
-
-class Pretrain(Section):
-    """The backbone and how it learns from the source."""
-
-    backbone: Choice
-    objective: Choice
-    epochs: int = Field(ge=1, le=10_000)
-    batch_size: int = Field(ge=1, le=65_536)
-
-
-class Finetune(Section):
-    """How the backbone is adapted to the target; the scratch net gets the same budget."""
-
-    method: Choice
-    labels_per_class: Literal["all"] | Annotated[int, Field(ge=1, le=1_000_000)]
-    steps: int = Field(ge=1, le=1_000_000)
-    batch_size: int = Field(ge=1, le=65_536)
-    learning_rates: tuple[Rate, ...] = Field(min_length=1, max_length=16)
-    evaluations: int = Field(ge=1, le=10_000)
-
-    @field_validator("learning_rates", mode="before")
-    @classmethod
-    def _list_to_tuple(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
-
-    @field_validator("learning_rates")
-    @classmethod
-    def _different(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        if len(set(value)) < len(value):
-            raise ValueError("should name each rate once")
-        return value
-
-    @property
-    def per_class(self) -> int | None:
-        """`labels_per_class` as a number, None for all."""
-        return None if self.labels_per_class == "all" else self.labels_per_class
-
-
-class Evaluate(Section):
-    """Seeds of the comparison (a count or a list) and the bootstrap behind its intervals."""
-
-    seeds: tuple[Annotated[int, Field(ge=0, le=2**31 - 1)], ...] = Field(min_length=1, max_length=100)
-    bootstrap: int = Field(ge=100, le=1_000_000)
-
-    @field_validator("seeds", mode="before")
-    @classmethod
-    def _count_to_list(cls, value: Any) -> Any:
-        if isinstance(value, int) and not isinstance(value, bool):
-            if not 1 <= value <= 100:
-                raise ValueError("should be 1 to 100 seeds, or a list of seeds")
-            return tuple(range(value))
-        return tuple(value) if isinstance(value, list) else value
-
-    @field_validator("seeds")
-    @classmethod
-    def _different(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(value)) < len(value):
-            raise ValueError("should name each seed once")
-        return value
-
-
-class Export(Section):
-    """The files to write and what they may lose."""
-
-    formats: tuple[Choice, ...] = Field(min_length=1, max_length=16)
-    min_agreement: float = Field(ge=0, le=1)
-    max_accuracy_drop_points: float = Field(ge=0, le=100)
-
-    @field_validator("formats", mode="before")
-    @classmethod
-    def _list_to_tuple(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
-
-
-class Settings(Section):
-    """Everything that changes a result."""
-
-    seed: int = Field(ge=0, le=2**31 - 1)
-    data: Data
-    validate_: Validate = Field(alias="validate")
-    extract: Extract
-    pretrain: Pretrain
-    finetune: Finetune
-    evaluate: Evaluate
-    export: Export
+CHOICES = ("modality", "origin", "backbone", "objective", "method")
+"""Keys under which a plug-in is chosen."""
 
 
 def load(path: Path) -> Settings:
@@ -203,7 +31,8 @@ def load(path: Path) -> Settings:
 def set_values(path: Path, assignments: list[str], check: Callable[[Settings], object]) -> list[str]:
     """Change `path` in place, keeping its comments; nothing is written unless the result is valid.
 
-    Naming another plug-in (`finetune.method.name=linear_probe`) drops the options that belonged to the old one.
+    Naming another plug-in (`finetune.method.name=linear_probe`) drops the options that belonged to the old one. A
+    choice that is a bare name or URI becomes a mapping, as dvc.yaml asks for its name.
 
     Args:
         assignments: "dotted.key=value" each, the value as YAML.
@@ -222,7 +51,7 @@ def set_values(path: Path, assignments: list[str], check: Callable[[Settings], o
     yaml.indent(mapping=2, sequence=4, offset=2)  # as the file has it: a change touches its own line alone
     document = _mapping(yaml, _read(path), path.name)
     changes = [line for text in assignments if (line := _assign(document, text))]
-    if changes:
+    if _spell_out(document) or changes:
         buffer = io.StringIO()
         yaml.dump(document, buffer)
         check(_parse(buffer.getvalue(), "--set"))
@@ -312,7 +141,17 @@ def _assign(document: Any, text: str) -> str:
     return f"{key}: {_shown(before)} -> {_shown(value)}{note}"
 
 
-CHOICES = ("modality", "origin", "backbone", "objective", "method")
+def _spell_out(node: Any) -> bool:
+    """Give every choice below `node` its mapping; whether there was one to give."""
+    found = False
+    for key, value in node.items():
+        if key in CHOICES and isinstance(value, str):
+            choice = Choice.model_validate(value)
+            node[key] = {"name": choice.name, **choice.options}
+            found = True
+        elif isinstance(value, dict):
+            found = _spell_out(value) or found
+    return found
 
 
 def _keys_at(model: type[BaseModel], path: list[str]) -> list[str]:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from graft.core.errors import one_line
 from graft.core.plugins import Plugin
-from graft.core.settings import Settings
+from graft.core.sections import Settings
 from tasks.adapters import files, shards
 from tasks.adapters.shards import Place
 from tasks.choices import Choices

@@ -16,7 +16,7 @@ import numpy as np
 
 from graft.core.dataset import SPLITS
 from graft.core.errors import BadInput, one_line
-from graft.core.settings import Settings
+from graft.core.sections import Settings
 from tasks.adapters import expectations
 from tasks.adapters.expectations import Finding, Rule
 from tasks.workspace import ROLES

@@ -8,7 +8,7 @@ import pytest
 
 from graft.core import fit, plugins
 from graft.core.fit import TrainData
-from graft.core.settings import Choice
+from graft.core.sections import Choice
 from graft.core.spec import Spec
 from graft.exports import tflite
 

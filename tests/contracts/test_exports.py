@@ -9,7 +9,7 @@ from graft.backbones import convnet
 from graft.core import fit, plugins, proof
 from graft.core.budget import Budget
 from graft.core.fit import TrainData
-from graft.core.settings import Choice
+from graft.core.sections import Choice
 from graft.core.spec import Spec
 
 TOLERANCE = {"float32": (1.0, 1e-4), "int8": (0.9, 0.3)}  # least agreement, largest probability difference

@@ -10,7 +10,7 @@ from graft.core import fit, plugins
 from graft.core.budget import Budget
 from graft.core.fit import TrainData
 from graft.core.plugins import Plugin
-from graft.core.settings import Choice
+from graft.core.sections import Choice
 from graft.core.spec import Spec
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from graft.core import plugins
 from graft.core.plugins import Plugin
-from graft.core.settings import Choice
+from graft.core.sections import Choice
 from graft.metrics import classification
 
 

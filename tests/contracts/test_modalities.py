@@ -12,7 +12,7 @@ from PIL import Image, ImageFilter
 from graft.core import plugins
 from graft.core.errors import BadInput
 from graft.core.plugins import Plugin
-from graft.core.settings import Choice
+from graft.core.sections import Choice
 from graft.modalities import image
 
 OPTIONS = image.Options(size_px=32)

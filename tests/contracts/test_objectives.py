@@ -9,7 +9,7 @@ from graft.backbones import convnet
 from graft.core import plugins
 from graft.core.budget import Budget
 from graft.core.fit import TrainData
-from graft.core.settings import Choice
+from graft.core.sections import Choice
 from graft.core.spec import Spec
 
 

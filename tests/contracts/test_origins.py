@@ -11,7 +11,7 @@ from PIL import Image
 from graft.core import names, plugins
 from graft.core.dataset import SPLITS, Picture, Request
 from graft.core.errors import EnvironmentProblem
-from graft.core.settings import Choice
+from graft.core.sections import Choice
 from graft.modalities import image
 from tasks.origins import folder, shapes
 from tests import little_set

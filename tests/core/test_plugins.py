@@ -4,7 +4,7 @@ import pytest
 
 from graft.core import plugins
 from graft.core.errors import BadInput
-from graft.core.settings import Choice
+from graft.core.sections import Choice
 
 PACKAGES = [
     "graft.backbones",

@@ -114,6 +114,20 @@ def test_a_bare_name_is_a_choice(params: Path) -> None:
     assert settings.load(replaced(params, "{name: full}", "full")).finetune.method.name == "full"
 
 
+def test_a_uri_is_a_choice_and_is_spelt_out_where_it_is_set(params: Path) -> None:
+    told = settings.set_values(params, ["data.target.origin=s3://bucket/flowers"], fine)
+    assert told == ["data.target.origin: {'name': 'glyphs'} -> 's3://bucket/flowers'"]
+    origin = settings.load(params).data.target.origin
+    assert (origin.name, origin.options) == ("s3", {"uri": "s3://bucket/flowers"})
+    assert "name: s3" in params.read_text()  # dvc.yaml asks for it
+
+
+def test_a_bare_name_in_the_file_is_spelt_out_by_the_next_command(params: Path) -> None:
+    replaced(params, "{name: full}", "full")
+    assert settings.set_values(params, [], fine) == []
+    assert "name: full" in params.read_text()
+
+
 def test_setting_a_value_keeps_comments_and_tells_the_change(params: Path) -> None:
     told = settings.set_values(params, ["finetune.labels_per_class=all", "evaluate.seeds=[4, 5]"], fine)
     assert told == ["finetune.labels_per_class: 10 -> 'all'", "evaluate.seeds: 3 -> [4, 5]"]

@@ -16,7 +16,7 @@ from PIL import Image
 from graft.core import names, plugins
 from graft.core.dataset import Picture, Request
 from graft.core.errors import BadInput
-from graft.core.settings import Choice
+from graft.core.sections import Choice
 from graft.modalities import image
 from tasks.origins import folder
 from tasks.origins._folder import reading

@@ -20,7 +20,7 @@ from PIL import Image
 from graft.core.dataset import Picture, Request
 from graft.core.errors import BadInput, EnvironmentProblem, GraftError
 from graft.core.plugins import resolve
-from graft.core.settings import Choice
+from graft.core.sections import Choice
 from tasks.origins import s3 as origin
 from tasks.origins._s3 import proofs
 from tasks.origins._s3.bucket import Listed

@@ -20,7 +20,7 @@ from PIL import Image
 from graft.core import names, plugins
 from graft.core.dataset import Picture, Request
 from graft.core.errors import BadInput, EnvironmentProblem
-from graft.core.settings import Choice
+from graft.core.sections import Choice
 from tasks.origins import tfds
 from tests import little_set
 

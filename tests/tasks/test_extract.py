@@ -15,6 +15,7 @@ from graft.core import settings as settings_file
 from graft.core.dataset import Picture, Split
 from graft.core.errors import BadInput
 from graft.core.plugins import Plugin
+from graft.core.sections import Settings
 from tasks import extract, ingest
 from tasks.adapters import arrays, files, manifest
 from tasks.choices import Choices
@@ -42,7 +43,7 @@ def fetch(options: Any, request: Any) -> Any:
             yield Picture(f"{label}/{number}.png", label, png(shade), split=split)
 
 
-def ingested(folder: Path) -> tuple[Workspace, settings_file.Settings, Choices]:
+def ingested(folder: Path) -> tuple[Workspace, Settings, Choices]:
     workspace = Workspace(folder)
     shutil.copy(ROOT / "params.yaml", workspace.params)
     assignments = ["data.modality={name: image, size_px: 32}", "extract.components=4"]

@@ -16,7 +16,7 @@ from graft.core import settings as settings_file
 from graft.core.dataset import Picture, Request
 from graft.core.errors import BadInput, EnvironmentProblem
 from graft.core.plugins import Plugin
-from graft.core.settings import Settings
+from graft.core.sections import Settings
 from tasks import ingest
 from tasks.adapters import files, manifest, shards
 from tasks.adapters.manifest import Row

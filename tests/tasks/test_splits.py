@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from graft.core.settings import SplitShares
+from graft.core.sections import SplitShares
 from tasks import splits
 from tasks.adapters.manifest import Row
 

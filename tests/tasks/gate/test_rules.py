@@ -12,7 +12,7 @@ import pytest
 from graft.core import settings as settings_file
 from graft.core.drift import Shift
 from graft.core.errors import BadInput
-from graft.core.settings import Settings
+from graft.core.sections import Settings
 from graft.modalities import image
 from tasks.adapters import expectations
 from tasks.choices import Choices

@@ -1,0 +1,180 @@
+"""What may stand in params.yaml: frozen types that refuse unknown keys and out-of-range values."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+PluginName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+DomainName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Rate = Annotated[float, Field(gt=0, le=1)]
+
+
+class Section(BaseModel):
+    """A frozen part of params.yaml. Strict: no text where a number is meant, no NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Choice(BaseModel):
+    """A plug-in and its options, flat: `{name: full, l2: 2.0}`; just `full`; or a URI: `s3://bucket/pictures`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    name: PluginName
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_a_bare_name_or_uri(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        name, colon, _ = value.partition(":")
+        return {"name": name, "uri": value} if colon else {"name": name}
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What stands beside the name; checked by the plug-in's own `Options`."""
+        return dict(self.model_extra or {})
+
+
+class Domain(Section):
+    """One side of the transfer: where its pictures come from."""
+
+    name: DomainName
+    origin: Choice
+
+
+class SplitShares(Section):
+    """Shares of each class (of the rows whose group is not kept out) that are not for training."""
+
+    validation: float = Field(ge=0.02, le=0.4)
+    test: float = Field(ge=0.02, le=0.5)
+
+
+class Data(Section):
+    """Both domains and what a sample of them is."""
+
+    modality: Choice
+    split: SplitShares
+    source: Domain
+    target: Domain
+
+
+Severity = Literal["stop", "reject", "warn"]
+"""What a broken rule means: the run ends; the picture is left out and listed; it is listed."""
+
+
+class Validate(Section):
+    """The data gate: limits, and how bad it is to break each rule."""
+
+    min_images_per_class: int = Field(ge=1, le=1_000_000)
+    max_imbalance: float = Field(ge=1, le=1_000_000)
+    min_edge_px: int = Field(ge=1, le=10_000)
+    max_aspect: float = Field(ge=1, le=1_000)
+    min_brightest: float = Field(ge=0, le=1)
+    max_darkest: float = Field(ge=0, le=1)
+    min_sharpness: float = Field(ge=0, le=1)
+    min_information: float = Field(ge=0, le=1)
+    near_copy_distance: float = Field(ge=0, le=0.5)
+    max_suspicion: float = Field(ge=0, le=1)
+    max_outlyingness: float = Field(ge=0, le=1_000)
+    max_drift: float = Field(ge=0, le=1)
+    drift_p_value: float = Field(gt=0, lt=1)
+    accepted: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/@^~-]{0,127}$", description="git revision")
+    rules: dict[str, Severity]
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """What rules compare with, by name."""
+        return {name: value for name, value in self if isinstance(value, int | float)}
+
+
+class Extract(Section):
+    """Packed arrays and the pictures of both domains in two dimensions."""
+
+    components: int = Field(ge=2, le=256)
+    projected_per_domain: int = Field(ge=10, le=100_000)
+
+
+class Pretrain(Section):
+    """The backbone and how it learns from the source."""
+
+    backbone: Choice
+    objective: Choice
+    epochs: int = Field(ge=1, le=10_000)
+    batch_size: int = Field(ge=1, le=65_536)
+
+
+class Finetune(Section):
+    """How the backbone is adapted to the target; the scratch net gets the same budget."""
+
+    method: Choice
+    labels_per_class: Literal["all"] | Annotated[int, Field(ge=1, le=1_000_000)]
+    steps: int = Field(ge=1, le=1_000_000)
+    batch_size: int = Field(ge=1, le=65_536)
+    learning_rates: tuple[Rate, ...] = Field(min_length=1, max_length=16)
+    evaluations: int = Field(ge=1, le=10_000)
+
+    @field_validator("learning_rates", mode="before")
+    @classmethod
+    def _list_to_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @field_validator("learning_rates")
+    @classmethod
+    def _different(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("should name each rate once")
+        return value
+
+    @property
+    def per_class(self) -> int | None:
+        """`labels_per_class` as a number, None for all."""
+        return None if self.labels_per_class == "all" else self.labels_per_class
+
+
+class Evaluate(Section):
+    """Seeds of the comparison (a count or a list) and the bootstrap behind its intervals."""
+
+    seeds: tuple[Annotated[int, Field(ge=0, le=2**31 - 1)], ...] = Field(min_length=1, max_length=100)
+    bootstrap: int = Field(ge=100, le=1_000_000)
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _count_to_list(cls, value: Any) -> Any:
+        if isinstance(value, int) and not isinstance(value, bool):
+            if not 1 <= value <= 100:
+                raise ValueError("should be 1 to 100 seeds, or a list of seeds")
+            return tuple(range(value))
+        return tuple(value) if isinstance(value, list) else value
+
+    @field_validator("seeds")
+    @classmethod
+    def _different(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("should name each seed once")
+        return value
+
+
+class Export(Section):
+    """The files to write and what they may lose."""
+
+    formats: tuple[Choice, ...] = Field(min_length=1, max_length=16)
+    min_agreement: float = Field(ge=0, le=1)
+    max_accuracy_drop_points: float = Field(ge=0, le=100)
+
+    @field_validator("formats", mode="before")
+    @classmethod
+    def _list_to_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+
+class Settings(Section):
+    """Everything that changes a result."""
+
+    seed: int = Field(ge=0, le=2**31 - 1)
+    data: Data
+    validate_: Validate = Field(alias="validate")
+    extract: Extract
+    pretrain: Pretrain
+    finetune: Finetune
+    evaluate: Evaluate
+    export: Export

@@ -177,7 +177,8 @@ def _as_ours(name: str, error: Exception) -> GraftError:
     from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
     from tensorflow_datasets.core.download.util import DownloadError
 
-    said = one_line(str(error).strip().partition("\n")[0], 200)
+    first = str(error).strip().partition("\n")[0]
+    said = one_line(re.sub(r'^Failed to construct dataset .*?\}": ', "", first), 200)
     text = f"origin tfds: {name}: "
     if isinstance(error, NonMatchingChecksumError):
         return BadInput(f"{text}wrong checksum: {said.partition(',')[0]} is not what the set was made of; not used")

@@ -62,7 +62,7 @@ def finish(place: Place) -> None:
 
 
 @pytest.mark.parametrize(
-    "stage", [stage if stage == "finetune" else pytest.param(stage, marks=pytest.mark.sweep) for stage in STAGES]
+    "stage", [stage if stage == "ingest" else pytest.param(stage, marks=pytest.mark.sweep) for stage in STAGES]
 )
 def test_a_run_killed_at_a_stage_finishes_with_the_same_figures(copied: Place, stage: str) -> None:
     undisturbed = metrics(copied)

@@ -21,7 +21,7 @@ from graft.core.plugins import Plugin
 from tasks import ingest, validate
 from tasks.adapters import expectations, files
 from tasks.choices import Choices
-from tasks.gate import listing, rules
+from tasks.gate import listing, profile, rules
 from tasks.origins import shapes
 from tasks.workspace import Workspace
 
@@ -108,10 +108,13 @@ def test_sound_data_pass_and_drift_is_told_from_what_was_committed(tmp_path: Pat
         DataRejected, match="drift_brightness: target differs from the accepted data in brightness: mean"
     ):
         gate(tmp_path, source, [brighter(one) for one in target], "validate.rules.drift_brightness=stop")
-    (tmp_path / "reports" / "plots" / "profile.csv").write_text("domain,what,key,count\nplants,class,a,many\n")
-    commit(tmp_path)
+
+
+def test_a_damaged_profile_is_named() -> None:
+    names = {"source": "animals", "target": "plants"}
     with pytest.raises(BadInput, match="profile.csv of the accepted revision is damaged"):
-        gate(tmp_path, source, target)
+        profile.accepted("domain,what,key,count\nplants,class,a,many\n", names)
+    assert profile.accepted("domain,what,key,count\nbirds,class,a,3\n", names) == profile.accepted(None, names) == {}
 
 
 def test_what_is_bad_is_left_out_or_stops_the_run_a_line_per_rule(tmp_path: Path) -> None:

@@ -98,6 +98,17 @@ def test_a_run_on_a_server_shows_its_stages_and_what_to_look_at(server: Server) 
     artifacts = {one["key"]: one["data"] for one in server.post("artifacts/filter", of_this_run)}
     assert "| transfer | seen |" in artifacts["results"] and "Gain on seen" in artifacts["results"]
     assert (server.place.root / "reports" / "report.html").as_uri() in artifacts["report"]
+    (gate,) = [one for one in server.post("task_runs/filter", of_this_run) if one["name"] == "validate"]
+    of_the_gate = {
+        one["key"]: one["data"]
+        for one in server.post("artifacts/filter", of_this_run)
+        if one["task_run_id"] == gate["id"]
+    }
+    assert {"data-gate", "validation"} <= of_the_gate.keys()
+    found = {row["rule"]: (row["severity"], row["count"]) for row in json.loads(of_the_gate["data-gate"])}
+    verdict = json.loads((server.place.root / "reports" / "validation.json").read_text())["found"]
+    assert found == {rule: (one["severity"], one["count"]) for rule, one in verdict.items()} and "dark" in found
+    assert (server.place.root / "reports" / "validation.html").as_uri() in of_the_gate["validation"]
 
 
 def test_its_pages_show_the_run_and_the_results(server: Server, browser: Any) -> None:

@@ -1,5 +1,6 @@
 """validate: the data gate. What breaks a rule is listed and shown, left out, or stops the run before any training."""
 
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ from tasks.workspace import ROLES, Workspace
 
 SUFFIXES = {"JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"), "MPO": (".jpg", ".jpeg", ".mpo"), "PNG": (".png",)}
 FEWEST_FOR_SUSPECTS = 40
+SCRATCH = "validate-"
 
 
 @dataclass(frozen=True)
@@ -67,12 +69,14 @@ def validate(workspace: Workspace, settings: Settings, choices: Choices) -> None
 
 
 def judge(workspace: Workspace, settings: Settings, choices: Choices) -> Verdict:
-    """The verdict, nothing written but for scratch files that are gone at the end."""
+    """The verdict, nothing written but for scratch files: gone at the end, or at the next start if this is killed."""
     workspace.private.mkdir(exist_ok=True)
+    for left in workspace.private.glob(f"{SCRATCH}*"):
+        shutil.rmtree(left, ignore_errors=True)
     frame = manifest.frame(workspace.manifest)
     frame = frame.assign(row=range(len(frame)))
     with (
-        tempfile.TemporaryDirectory(dir=workspace.private, prefix="validate-") as scratch,
+        tempfile.TemporaryDirectory(dir=workspace.private, prefix=SCRATCH) as scratch,
         console.progress("validate") as progress,
         threadpool_limits(1),  # the processes beside this one have all cores busy
     ):

@@ -37,8 +37,8 @@ def descriptor(image: Image.Image) -> NDArray[np.float32]:
 def near(descriptors: NDArray[np.floating], radius: float) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Pairs of rows closer than `radius`: each row with at most three of its nearest, so that copies stay few.
 
-    A k-d tree searches the leading principal components, in which no two rows lie further apart than they do in all:
-    so no pair is lost, and the cost grows about as n log n.
+    A k-d tree searches the leading principal components, in which no two rows lie further apart than they do in all;
+    what it finds is then measured in all.
 
     Args:
         descriptors: (n, 53), any float type.
@@ -47,30 +47,54 @@ def near(descriptors: NDArray[np.floating], radius: float) -> tuple[NDArray[np.i
     Returns:
         (m, 2) int64 pairs with first < second, sorted; and (m,) float32 distances.
     """
+    rows, others, distances = _close(descriptors, descriptors, radius)
+    different = rows != others
+    pairs = np.sort(np.stack([rows, others], axis=1)[different], axis=1)
+    pairs, first = np.unique(pairs, axis=0, return_index=True)
+    return pairs, distances[different][first]
+
+
+def nearest(
+    queries: NDArray[np.floating], others: NDArray[np.floating], radius: float
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """For each query the nearest of `others` closer than `radius`, found as in `near`.
+
+    Returns:
+        (n,) int64 indices into `others`, -1 where there is none; and (n,) float32 distances, `radius` there.
+    """
+    found = np.full(len(queries), -1, np.int64)
+    best = np.full(len(queries), radius, np.float32)
+    rows, candidates, distances = _close(queries, others, radius)
+    for at in np.argsort(-distances, kind="stable"):  # the nearest has the last word
+        found[rows[at]], best[rows[at]] = candidates[at], distances[at]
+    return found, best
+
+
+def _close(
+    queries: NDArray[np.floating], others: NDArray[np.floating], radius: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """Queries, others and their distance: of each query's four nearest in the tree those that are close indeed."""
     from scipy.spatial import cKDTree
 
-    empty = np.empty((0, 2), np.int64), np.empty(0, np.float32)
-    if len(descriptors) < 2:
-        return empty
-    axes = _principal_axes(descriptors)
-    places = (descriptors.astype(np.float32) @ axes).astype(np.float64)
-    neighbours = min(_NEIGHBOURS, len(places))
-    _, other = cKDTree(places).query(places, k=neighbours, distance_upper_bound=radius)
-    first, column = np.nonzero(other < len(places))
-    second = other[first, column]
-    pairs = np.unique(np.sort(np.stack([first, second], axis=1)[first != second], axis=1), axis=0).astype(np.int64)
-    if not len(pairs):
-        return empty
-    gap = descriptors[pairs[:, 0]].astype(np.float32) - descriptors[pairs[:, 1]].astype(np.float32)
-    distance = np.linalg.norm(gap, axis=1).astype(np.float32)
-    close = distance < radius
-    return pairs[close], distance[close]
+    if not len(queries) or not len(others):
+        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
+    axes = _principal_axes(others)
+    tree = cKDTree((others.astype(np.float32) @ axes).astype(np.float64))
+    places = (queries.astype(np.float32) @ axes).astype(np.float64)
+    _, index = tree.query(places, k=range(1, min(_NEIGHBOURS, len(others)) + 1), distance_upper_bound=radius)
+    rows, column = np.nonzero(index < len(others))
+    candidates = index[rows, column].astype(np.int64)
+    gap = queries[rows].astype(np.float32) - others[candidates].astype(np.float32)
+    distances = np.linalg.norm(gap, axis=1).astype(np.float32)
+    close = distances < radius
+    return rows[close].astype(np.int64), candidates[close], distances[close]
 
 
 def _principal_axes(descriptors: NDArray[np.floating]) -> NDArray[np.float32]:
     """(53, 16) orthonormal: where the rows differ most."""
     step = max(1, len(descriptors) // 5000)
     sample = descriptors[::step].astype(np.float64)
-    _, vectors = np.linalg.eigh(np.cov(sample, rowvar=False))
+    centred = sample - sample.mean(axis=0)
+    _, vectors = np.linalg.eigh(centred.T @ centred)  # one row has no covariance, and any axes will do
     axes: NDArray[np.float32] = vectors[:, ::-1][:, :_TREE_VALUES].astype(np.float32)
     return axes

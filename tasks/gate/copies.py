@@ -28,30 +28,20 @@ class Mark(NamedTuple):
 def find(frame: Any, descriptors: NDArray[np.float16], radius: float) -> list[Mark]:
     """Every row that is a copy of another and ranks behind it.
 
-    Ranks: target before source, held-out splits before training, then the manifest's order. Near copies are looked for
-    among rows whose pixels differ, again and again until those that are left have none.
+    Ranks: target before source, held-out splits before training, then the manifest's order. Each row is held against
+    the other domain, against the splits that rank before its own, and against its own split: a copy nearby never hides
+    one that matters more.
 
     Args:
         frame: the manifest with `pixels`, "" for rows that do not decode.
     """
     facts = _Facts(frame)
-    marks = list(_exact(frame, facts))
-    alive = np.flatnonzero((frame["pixels"] != "").to_numpy() & ~frame["pixels"].duplicated().to_numpy())
-    alive = alive[np.argsort(facts.rank[alive], kind="stable")]
-    while True:
-        pairs, distances = duplicates.near(descriptors[alive], radius)
-        lost: dict[int, Mark] = {}
-        for (first, second), distance in zip(pairs, distances, strict=True):
-            winner, loser = int(alive[first]), int(alive[second])  # `alive` is in rank order
-            if loser not in lost or distance < lost[loser].distance:
-                lost[loser] = Mark(facts.rule(loser, winner, near=True), loser, winner, float(distance))
-        if not lost:
-            return marks
-        for mark in lost.values():
-            marks.append(mark)
-            if mark.rule == "near_label_conflict":
-                marks.append(mark._replace(row=mark.partner, partner=mark.row))
-        alive = alive[[row not in lost for row in alive.tolist()]]
+    ranked = np.argsort(facts.rank, kind="stable")
+    contents = frame["pixels"].iloc[ranked]
+    unique = ranked[((contents != "") & ~contents.duplicated()).to_numpy()]
+    across = list(_across(unique, descriptors, facts, radius))
+    rest = unique[~np.isin(unique, [mark.row for mark in across])]
+    return [*_exact(frame, facts), *_both_ways([*across, *_within(rest, descriptors, facts, radius)])]
 
 
 def _exact(frame: Any, facts: "_Facts") -> Iterator[Mark]:
@@ -59,10 +49,48 @@ def _exact(frame: Any, facts: "_Facts") -> Iterator[Mark]:
     again = frame["pixels"].duplicated(keep=False) & decoded
     for _, members in frame[again].groupby("pixels", sort=False):
         rows = sorted(members["row"], key=lambda row: facts.rank[row])
-        marks = [Mark(facts.rule(row, rows[0], near=False), row, rows[0], 0.0) for row in rows[1:]]
-        yield from marks
-        if conflict := next((mark for mark in marks if mark.rule == "label_conflict"), None):
-            yield conflict._replace(row=conflict.partner, partner=conflict.row)
+        first = {facts.domain[row]: row for row in reversed(rows)}
+        pairs = [(row, partner) for row in rows for partner in first.values() if facts.rank[partner] < facts.rank[row]]
+        marks = [Mark(facts.rule(row, partner, near=False), row, partner, 0.0) for row, partner in pairs]
+        yield from _both_ways(marks)
+
+
+def _across(
+    rows: NDArray[np.int64], descriptors: NDArray[np.float16], facts: "_Facts", radius: float
+) -> Iterator[Mark]:
+    """Near copies in the other domain, and in splits of the same domain that rank before."""
+    for losers, winners in facts.sides(rows):
+        found, distances = duplicates.nearest(descriptors[losers], descriptors[winners], radius)
+        for at in np.flatnonzero(found >= 0).tolist():
+            loser, winner = int(losers[at]), int(winners[found[at]])
+            yield Mark(facts.rule(loser, winner, near=True), loser, winner, float(distances[at]))
+
+
+def _within(
+    rows: NDArray[np.int64], descriptors: NDArray[np.float16], facts: "_Facts", radius: float
+) -> Iterator[Mark]:
+    """Near copies in one split, looked for again and again until those that are left have none."""
+    for tier in np.unique(facts.tier[rows]):
+        alive = rows[facts.tier[rows] == tier]
+        while True:
+            pairs, distances = duplicates.near(descriptors[alive], radius)
+            lost: dict[int, Mark] = {}
+            for (first, second), distance in zip(pairs, distances, strict=True):
+                winner, loser = int(alive[first]), int(alive[second])  # `alive` is in rank order
+                if loser not in lost or distance < lost[loser].distance:
+                    lost[loser] = Mark(facts.rule(loser, winner, near=True), loser, winner, float(distance))
+            if not lost:
+                break
+            yield from lost.values()
+            alive = alive[~np.isin(alive, list(lost))]
+
+
+def _both_ways(marks: list[Mark]) -> list[Mark]:
+    """Marks, and of two labels for one picture the other row's too: nobody knows which is right."""
+    conflicts = [mark for mark in marks if mark.rule.endswith("label_conflict")]
+    other = {mark.partner: mark._replace(row=mark.partner, partner=mark.row) for mark in reversed(conflicts)}
+    known = {mark.row for mark in conflicts}
+    return marks + [mark for row, mark in other.items() if row not in known]
 
 
 class _Facts:
@@ -72,10 +100,17 @@ class _Facts:
         self.domain = frame["domain"].tolist()
         self.label = frame["label"].tolist()
         self.split = frame["split"].tolist()
-        held_out = np.array([KEEP_FIRST.get(split, 3) for split in self.split])
-        self.rank = (
-            (np.array(self.domain) == "source") * 10 * len(frame) + held_out * len(frame) + np.arange(len(frame))
-        )
+        held_out = np.array([KEEP_FIRST.get(split, 3) for split in self.split], dtype=np.int64)
+        self.tier = (np.array(self.domain) == "source") * len(KEEP_FIRST) + held_out
+        self.rank = self.tier * len(frame) + np.arange(len(frame))
+
+    def sides(self, rows: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Parts of `rows`, losers and winners: the source against the target, each split against those before it."""
+        tier, first_of_source = self.tier[rows], len(KEEP_FIRST)
+        yield rows[tier >= first_of_source], rows[tier < first_of_source]
+        for start in (0, first_of_source):
+            for own in range(start + 1, start + len(KEEP_FIRST)):
+                yield rows[tier == own], rows[(tier >= start) & (tier < own)]
 
     def rule(self, loser: int, winner: int, near: bool) -> str:
         if self.domain[loser] != self.domain[winner]:

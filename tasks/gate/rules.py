@@ -50,8 +50,6 @@ DOMAINS: dict[str, Rule] = {
 ALWAYS_STOP = ("domain", "split", "missing_split", "labels_per_class", "one_class")
 """Nothing later could work; the others' severities are settings."""
 COPIES = ("exact_duplicate", "near_duplicate", "label_conflict", "near_label_conflict", "split_leak", "domain_leak")
-READING = ("unsafe_file", "unreadable", "format", "too_large", "animated", "mode")
-"""A row that breaks one of these has no pixels, and no other rule is asked of it."""
 SUITE = Path(__file__).with_name("suite.json")
 
 
@@ -116,7 +114,10 @@ def rejected(breaches: list[Breach]) -> set[int]:
 
 
 def pictures(frame: Any, modality_rules: Mapping[str, Rule], settings: Settings, notes: "Notes") -> list[Breach]:
-    """Every breach of a picture rule.
+    """Every breach of a picture rule. Of a row that could not be read no other rule is asked.
+
+    Raises:
+        RuntimeError: a row could not be read, and the reason is one that no rule is about; or as `expectations.check`.
 
     Args:
         frame: one row per picture, with the columns that the rules name.
@@ -124,6 +125,9 @@ def pictures(frame: Any, modality_rules: Mapping[str, Rule], settings: Settings,
     """
     limits, severities = settings.validate_.limits, settings.validate_.rules
     rules = {**PICTURES, **modality_rules}
+    reading = {one for rule in rules.values() if rule["column"] == "refused" for one in rule["not_in"]}
+    if unknown := set(frame["refused"]) - {"", *reading}:
+        raise RuntimeError(f"a picture's problem names {', '.join(sorted(unknown))}; rules for that: {reading}")
     found = expectations.check(frame, rules, limits)
     refused = set(frame["row"][frame["refused"] != ""].tolist())
     breaches = []

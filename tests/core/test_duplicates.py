@@ -70,3 +70,22 @@ def test_a_thousand_copies_of_one_picture_give_few_pairs() -> None:
     rows += np.random.default_rng(0).normal(scale=1e-4, size=rows.shape).astype(np.float32)
     pairs, _ = duplicates.near(rows, 0.08)
     assert 1000 <= 2 * len(pairs) <= 6000 and len(np.unique(pairs)) == 1000
+
+
+def test_the_nearest_of_another_set_is_found_and_nothing_beyond_the_radius() -> None:
+    generator = np.random.default_rng(0)
+    others = generator.normal(size=(150, duplicates.N_VALUES)).astype(np.float32)
+    queries = others[::3] + generator.normal(scale=0.005, size=(50, duplicates.N_VALUES)).astype(np.float32)
+    queries[7] += 1.0
+    found, distances = duplicates.nearest(queries, others, 0.08)
+    expected = np.arange(0, 150, 3)
+    expected[7] = -1
+    np.testing.assert_array_equal(found, expected)
+    assert distances[7] == np.float32(0.08) and np.delete(distances, 7).max() < 0.08
+
+
+@pytest.mark.parametrize(("n", "m"), [(0, 3), (3, 0), (0, 0), (1, 1)])
+def test_sets_of_few_rows_have_a_nearest_or_none(n: int, m: int) -> None:
+    width = duplicates.N_VALUES
+    found, _ = duplicates.nearest(np.zeros((n, width), np.float32), np.zeros((m, width), np.float32), 0.08)
+    assert found.tolist() == [0 if m else -1] * n

@@ -59,6 +59,7 @@ def finish(place: Place) -> None:
     done = place.graft("run")
     assert done.returncode == 0, done.stdout + done.stderr
     assert [path.name for path in place.root.rglob("*.part")] == []
+    assert [path.name for path in (place.root / ".graft").glob("validate-*")] == []
 
 
 @pytest.mark.parametrize(

@@ -69,3 +69,21 @@ def test_rows_that_do_not_decode_are_no_copies_of_each_other() -> None:
 
 def test_pictures_that_differ_are_no_copies() -> None:
     assert found(rows(A, ("target", "rose", "test", "y"), ("source", "dog", "train", "z"))) == []
+
+
+def test_a_copy_of_what_was_a_copy_already_is_held_against_the_one_that_measures() -> None:
+    table = rows(A, ("target", "rose", "test", "x"), ("target", "rose", "train", "y"))
+    assert found(table, {2: 0, 1: 0}) == [("split_leak", 0, 1), ("split_leak", 2, 1)]
+
+
+def test_many_copies_in_training_do_not_hide_the_one_in_test() -> None:
+    table = rows(*(("target", "rose", "train", str(number)) for number in range(9)), ("target", "rose", "test", "t"))
+    descriptors = np.tile(apart(1), (10, 1))
+    descriptors[:, -1] = [*np.linspace(0, 0.008, 9), 0.06]  # nearer to each other than to that one
+    leaks = {mark.row: mark.partner for mark in copies.find(table, descriptors, 0.08) if mark.rule == "split_leak"}
+    assert leaks == dict.fromkeys(range(9), 9)
+
+
+def test_a_copy_in_the_other_domain_and_in_another_split_is_told_of_both() -> None:
+    table = rows(("source", "dog", "train", "a"), ("source", "dog", "test", "b"), ("target", "rose", "train", "c"))
+    assert found(table, {1: 0, 2: 0}) == [("domain_leak", 0, 2), ("domain_leak", 1, 2), ("split_leak", 0, 1)]

@@ -101,6 +101,11 @@ def test_a_rule_that_cannot_be_evaluated_is_an_error(settings: Settings) -> None
         rules.pictures(frame().iloc[:0], image.RULES, settings, {})
 
 
+def test_a_problem_that_no_rule_is_about_is_an_error_and_no_pass(settings: Settings) -> None:
+    with pytest.raises(RuntimeError, match="a picture's problem names melted"):
+        found(settings, {"refused": "melted"})
+
+
 def many(counts: dict[tuple[str, str, str], int]) -> Any:
     """By domain, label and split, so many kept rows."""
     rows = [

@@ -1,0 +1,96 @@
+"""The commands that run the pipeline and look at it."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from graft.commands import refuse
+from graft.core.errors import UsageError
+
+STAGES = ("ingest", "validate", "extract", "pretrain", "finetune", "evaluate", "export")
+
+app = typer.Typer()
+data = typer.Typer(help="Look at the data as the gate saw them.", no_args_is_help=True)
+app.add_typer(data, name="data")
+
+
+def _stage(value: str | None) -> str | None:
+    if value is not None and value not in STAGES:
+        raise typer.BadParameter(f"{value!r} is no stage; stages: {', '.join(STAGES)}")
+    return value
+
+
+@app.command()
+def run(
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting in params.yaml first; may be repeated."),
+    ] = None,
+    from_stage: Annotated[
+        str | None,
+        typer.Option("--from", metavar="STAGE", callback=_stage, help="Run this stage again and what follows."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="STAGE", callback=_stage, help="Stop after this stage.")
+    ] = None,
+) -> None:
+    """Bring the pipeline up to date and show what reuse gained."""
+    from rich.console import Console
+
+    from graft.core import settings
+    from tasks import choices
+    from tasks.workspace import Workspace
+
+    if from_stage and until and STAGES.index(until) < STAGES.index(from_stage):
+        raise UsageError(f"--until {until} comes before --from {from_stage}")
+    console = Console()
+    workspace = Workspace.find()
+    for change in settings.set_values(workspace.params, assignments or [], choices.Choices.of):
+        console.print(f"params.yaml: {change}", highlight=False, markup=False)
+    choices.Choices.of(settings.load(workspace.params))
+    os.chdir(workspace.root)
+
+    from flows import environment
+
+    environment.prepare(workspace.root)
+    environment.start_server(workspace.root)
+    from flows import show, train
+    from tasks import report
+
+    with show.Terminal(console) as terminal:
+        show.use(terminal)
+        code, problem = train.start(workspace.root, from_stage, until)
+    if code:
+        refuse(problem, code)
+    if until in (None, "export"):
+        report.show(workspace, console)
+
+
+@data.command("show")
+def show_data(
+    role: Annotated[str, typer.Argument(metavar="source|target", help="Which domain.")],
+    rule: Annotated[str | None, typer.Option("--rule", help="Only what broke this rule.")] = None,
+    most: Annotated[int, typer.Option("--most", min=1, help="How many rows at the most.")] = 50,
+) -> None:
+    """List what the data gate found in a domain, the worst first."""
+    from rich.console import Console
+
+    from tasks.gate import listing
+    from tasks.workspace import Workspace
+
+    listing.show(Workspace.find(), role, rule, most, Console())
+
+
+@app.command()
+def doctor() -> None:
+    """Look at versions, pins, registries, disk and store: what is wrong, and what to do."""
+    from rich.console import Console
+
+    from tasks import doctor as checks
+
+    console = Console()
+    findings = checks.examine()
+    checks.show(findings, console)
+    if any(finding.state == "broken" for finding in findings):
+        raise typer.Exit(3)

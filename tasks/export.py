@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from graft.core import fit, proof
+from graft.core import dataset, fit, proof
+from graft.core.calibration import temperature as temperature_of
 from graft.core.dataset import Split
 from graft.core.errors import GateRefused
 from graft.core.plugins import Plugin
 from graft.core.sections import Settings
+from graft.metrics import calibration
 from tasks import report, stage
 from tasks.adapters import arrays, console, files, models
 from tasks.choices import Choices
@@ -30,9 +32,13 @@ def export(workspace: Workspace, settings: Settings, choices: Choices) -> None:
         GateRefused: a file agrees too little with the model, loses too much accuracy or needs custom operators.
     """
     seed = shipped_seed(files.read_json(workspace.finetune_report)["transfer"]["validation_accuracy"])
-    model = models.load(workspace.classifier("transfer", seed))
+    classes = files.read_json(workspace.classes)["target"]
+    bare = models.load(workspace.classifier("transfer", seed))
     test = _test_rows(workspace)
-    reference = fit.softmax(fit.predict(model, test.images))
+    temperature = _temperature(workspace, settings, bare, len(classes), seed)
+    model = models.calibrated(bare, temperature)
+    logits = fit.predict(bare, test.images)
+    reference = fit.softmax(logits / np.float32(temperature))
     keras_accuracy = float((reference.argmax(1) == test.labels).mean())
     samples = _representative(workspace, settings)
     results: dict[str, Any] = {}
@@ -45,7 +51,6 @@ def export(workspace: Workspace, settings: Settings, choices: Choices) -> None:
             _write(folder, content, refused=bool(result["refused_because"]))
             results |= {name: result | _identity(data) for name, data in content.items()}
             progress(index + 1, len(choices.formats))
-        classes = files.read_json(workspace.classes)["target"]
         (folder / "labels.txt").write_text("\n".join(classes) + "\n", encoding="utf-8")
     files.write_json(
         workspace.export_report,
@@ -53,6 +58,11 @@ def export(workspace: Workspace, settings: Settings, choices: Choices) -> None:
             "seed": seed,
             "pictures": len(test),
             "keras": {"accuracy": keras_accuracy},
+            "calibration": {
+                "temperature": temperature,
+                "before": calibration.score(calibration.Options(), test.labels, fit.softmax(logits)),
+                "after": calibration.score(calibration.Options(), test.labels, reference),
+            },
             "files": results,
         },
     )
@@ -83,6 +93,14 @@ def refusals(result: dict[str, Any], keras_accuracy: float, settings: Settings) 
     if not result["builtin_operators_only"]:
         reasons.append("needs operators that a plain runtime lacks")
     return reasons
+
+
+def _temperature(workspace: Workspace, settings: Settings, model: Any, n_classes: int, seed: int) -> float:
+    """Fitted on the validation rows that this seed's training saw: more labels than those, a user would not have."""
+    validation = arrays.read(workspace.packed("target", "validation"))
+    rows = dataset.draw_validation(validation.labels, n_classes, settings.finetune.per_class, seed)
+    seen = validation.take(rows)
+    return temperature_of(fit.predict(model, seen.images), seen.labels)
 
 
 def _prove(plugin: Plugin, content: dict[str, bytes], test: Split, reference: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from graft.core import fit
 from graft.core.budget import Budget
-from graft.core.dataset import Split, draw_per_class
+from graft.core.dataset import Split, draw_per_class, draw_validation
 from graft.core.errors import BadInput, GateRefused
 from graft.core.fit import TrainData
 from graft.core.processes import Tell, Workers
@@ -124,9 +124,8 @@ class Bench:
             raise BadInput(
                 f"finetune.labels_per_class is {per_class}; a class has fewer training pictures: lower it, or say all"
             ) from None
-        fewest = min(int((self.validation.labels == label).sum()) for label in range(self.n_classes))
-        kept = None if per_class is None else min(per_class, fewest)
-        validation = self.validation.take(draw_per_class(self.validation.labels, kept, seed))
+        rows = draw_validation(self.validation.labels, self.n_classes, per_class, seed)
+        validation = self.validation.take(rows)
         augment = self.choices.modality.module.augment
         return TrainData(train, validation, self.n_classes, augment, lambda done, total: tell(done / total))
 

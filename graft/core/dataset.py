@@ -91,3 +91,12 @@ def draw_per_class(labels: NDArray[np.int64], per_class: int | None, seed: int) 
     generator = np.random.default_rng(seed)
     drawn = [generator.choice(np.flatnonzero(labels == label), per_class, replace=False) for label in np.unique(labels)]
     return np.sort(np.concatenate(drawn)).astype(np.int64)
+
+
+def draw_validation(labels: NDArray[np.int64], n_classes: int, per_class: int | None, seed: int) -> NDArray[np.int64]:
+    """Row indices of the validation rows that a training with `per_class` labels may see: no more than it learns from.
+
+    A class with fewer rows than that limits all of them, so that the classes stay balanced.
+    """
+    fewest = min(int((labels == label).sum()) for label in range(n_classes))
+    return draw_per_class(labels, None if per_class is None else min(per_class, fewest), seed)

@@ -21,6 +21,13 @@ def save(model: Any, path: Path) -> None:
         keras_path.rename(aside)
 
 
+def calibrated(model: Any, temperature: float) -> Any:
+    """`model` with its logits divided by `temperature`."""
+    import keras
+
+    return keras.Model(model.inputs[0], model.outputs[0] / temperature, name=model.name)
+
+
 def load(path: Path) -> Any:
     """The model in `path`, uncompiled.
 

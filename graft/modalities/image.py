@@ -137,9 +137,14 @@ def decode(data: bytes, options: Options) -> NDArray[np.uint8]:
         BadInput: too large, not JPEG or PNG, animated, or damaged.
     """
     with _opened(data) as image:
-        upright = ImageOps.exif_transpose(image)
-        square = ImageOps.fit(_to_rgb(upright), (options.size_px,) * 2, Image.Resampling.BILINEAR)
-        return np.asarray(square, dtype=np.uint8)
+        return standard(image, options)
+
+
+def standard(image: Image.Image, options: Options) -> NDArray[np.uint8]:
+    """An open picture of any size and mode as `decode` gives it: (size_px, size_px, 3) uint8 in [0, 255]."""
+    upright = ImageOps.exif_transpose(image)
+    square = ImageOps.fit(_to_rgb(upright), (options.size_px,) * 2, Image.Resampling.BILINEAR)
+    return np.asarray(square, dtype=np.uint8)
 
 
 def augment(images: Any, seed: Any) -> Any:

@@ -4,9 +4,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from graft.core.errors import EnvironmentProblem, one_line
+from graft.hub import local, naming
 
 CONNECT_S, READ_S = 5, 15
 ATTEMPTS = 3
@@ -19,16 +22,43 @@ class Store:
     Attributes:
         bucket: its name.
         endpoint: base URL; "" means AWS itself.
+        region: "" means what the environment and AWS's config file say.
+        profile: whose key in `credentials`.
+        credentials: an AWS shared credentials file; None: the keys are where AWS's tools look for them.
     """
 
     bucket: str
     endpoint: str
+    region: str = ""
+    profile: str = ""
+    credentials: Path | None = None
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether it is on this machine, out of reach of proxies and eavesdroppers."""
+        return (urlsplit(self.endpoint).hostname or "") in ("127.0.0.1", "::1", "localhost")
 
 
 def from_environment() -> Store | None:
-    """The store named by `GRAFT_BUCKET` (and `AWS_ENDPOINT_URL_S3`); None if none is."""
+    """The store named by `GRAFT_BUCKET` (and `AWS_ENDPOINT_URL_S3`), else the workspace's own; None if there is none.
+
+    Raises:
+        EnvironmentProblem: what the environment says is no bucket or endpoint, or the workspace's files are not safe.
+    """
     bucket = os.environ.get("GRAFT_BUCKET", "")
-    return at(bucket) if bucket else None
+    if not bucket:
+        own = local.find()
+        return of_connection(own) if own else None
+    naming.check_bucket(bucket)
+    store = at(bucket)
+    if store.endpoint:
+        naming.check_endpoint(store.endpoint)
+    return store
+
+
+def of_connection(own: local.Connection) -> Store:
+    """The store that `graft up` started."""
+    return Store(own.bucket, own.endpoint, own.region, own.profile, own.credentials)
 
 
 def at(bucket: str) -> Store:
@@ -39,14 +69,57 @@ def at(bucket: str) -> Store:
 def client(store: Store) -> Any:
     """A boto3 client with bounded waits, CONNECT_S and READ_S; three tries of each request, or AWS_MAX_ATTEMPTS."""
     os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")  # off AWS the look-up waits for seconds
-    import boto3
     from botocore.config import Config
 
     retries: dict[str, Any] = {"mode": "standard"}
     if "AWS_MAX_ATTEMPTS" not in os.environ:
         retries["total_max_attempts"] = ATTEMPTS
-    config = Config(connect_timeout=CONNECT_S, read_timeout=READ_S, retries=retries)
-    return boto3.client("s3", endpoint_url=store.endpoint or None, config=config)
+    proxies = {"proxies": dict[str, str]()} if store.is_loopback else {}
+    config = Config(connect_timeout=CONNECT_S, read_timeout=READ_S, retries=retries, **proxies)
+    session = _session(store)
+    region = _region(store, session) or None
+    return session.client("s3", endpoint_url=store.endpoint or None, region_name=region, config=config)
+
+
+def environment(store: Store) -> dict[str, str]:
+    """What a child process that speaks S3 (dvc, aws) needs in its environment to reach `store`; no secret is in it."""
+    names = {"GRAFT_BUCKET": store.bucket}
+    if store.endpoint:
+        names["AWS_ENDPOINT_URL_S3"] = store.endpoint
+    if region := _region(store, _session(store)):
+        names |= {"AWS_REGION": region, "AWS_DEFAULT_REGION": region}
+    if store.credentials:
+        names |= {"AWS_SHARED_CREDENTIALS_FILE": str(store.credentials), "AWS_PROFILE": store.profile}
+        names |= {name: "" for name in _KEYS if os.environ.get(name)}  # they would win over the profile
+    if store.is_loopback and any(os.environ.get(name) for name in _PROXIES):
+        beyond = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
+        direct = ",".join(filter(None, [beyond, urlsplit(store.endpoint).hostname]))
+        names |= {"NO_PROXY": direct, "no_proxy": direct}
+    return names
+
+
+def _session(store: Store) -> Any:
+    import boto3
+    import botocore.session
+
+    if store.credentials is None:
+        if boto3.DEFAULT_SESSION is None:
+            boto3.setup_default_session()
+        return boto3.DEFAULT_SESSION
+    core = botocore.session.Session()
+    core.set_config_variable("credentials_file", str(store.credentials))
+    core.set_config_variable("config_file", os.devnull)  # a profile of the same name there would be mixed in
+    core.set_config_variable("profile", store.profile)
+    return boto3.Session(botocore_session=core)
+
+
+def _region(store: Store, session: Any) -> str:
+    said = store.region or os.environ.get("AWS_REGION") or session.region_name
+    return said or (local.REGION if store.endpoint else "")
+
+
+_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+_PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy")
 
 
 def check(store: Store) -> None:
@@ -88,6 +161,8 @@ def refusal(store: Store, code: str, elsewhere: str) -> EnvironmentProblem:
 def no_answer(store: Store, error: Exception) -> EnvironmentProblem:
     """No connection, no answer in time, no credentials: what botocore says of it, and where to look."""
     look = _LOOK.get(type(error).__name__, "check AWS_ENDPOINT_URL_S3 and AWS_*")
+    if store.credentials:
+        look = "start it: graft up"
     return EnvironmentProblem(f"{store.endpoint or 'AWS'}: {one_line(str(error)).rstrip('.')}; {look}")
 
 

@@ -1,12 +1,16 @@
 """The object store, asked for real: what is wrong with it is said in one line, and soon."""
 
+import json
+import os
 import time
+from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from graft.core.errors import EnvironmentProblem
-from graft.hub import store
+from graft.hub import local, store
 from graft.hub.store import Store
 
 pytestmark = pytest.mark.usefixtures("no_aws")
@@ -72,7 +76,8 @@ def test_a_name_that_no_bucket_may_have_is_refused(s3: Any) -> None:
     assert "../etc" in refusal("../etc", s3.endpoint)
 
 
-def test_the_environment_says_which_store(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_says_which_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # the checkout may have a store of its own
     assert store.from_environment() is None
     monkeypatch.setenv("GRAFT_BUCKET", "models")
     assert store.from_environment() == Store("models", "")
@@ -80,3 +85,135 @@ def test_the_environment_says_which_store(monkeypatch: pytest.MonkeyPatch) -> No
     assert store.from_environment() == Store("models", "http://any")
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://s3")
     assert store.from_environment() == Store("models", "http://s3")
+
+
+@pytest.mark.parametrize("bucket", ["../etc", "Models", "a", "a..b", "-models", "m\nx", "x" * 64, "models/x"])
+def test_a_bucket_name_from_the_environment_that_cannot_be_is_refused(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRAFT_BUCKET", bucket)
+    with pytest.raises(EnvironmentProblem, match="^GRAFT_BUCKET is '.*63 of a-z.*both ends$") as caught:
+        store.from_environment()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "localhost:9000",
+        "ftp://host",
+        "http://",
+        "http://host:99999",
+        "http://host:x",
+        "http://a b",
+        "http://me:pw1@host",
+    ],
+)
+def test_an_endpoint_from_the_environment_that_cannot_be_is_refused(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRAFT_BUCKET", "models")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+    with pytest.raises(EnvironmentProblem, match="^AWS_ENDPOINT_URL_S3 .* https://host or http://host:port$") as caught:
+        store.from_environment()
+    assert "pw1" not in str(caught.value)
+
+
+def own_store(workspace: Path, server: Any) -> Path:
+    """A workspace with the files that `graft up` leaves, for a server that runs already; their folder."""
+    folder = workspace / local.FOLDER
+    folder.mkdir(parents=True)
+    for name in ("params.yaml", "dvc.yaml"):
+        (workspace / name).touch()
+    said = {"endpoint": server.endpoint, "bucket": server.bucket, "profile": "graft", "region": "us-east-1"}
+    local.connection_file(folder).write_text(json.dumps(said))
+    keys = f"[graft]\naws_access_key_id = {server.key}\naws_secret_access_key = {server.secret}\n"
+    local.credentials_file(folder).write_text(keys)
+    local.credentials_file(folder).chmod(0o600)
+    return folder
+
+
+def test_a_workspace_finds_its_own_store_from_any_folder_of_it(
+    s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = own_store(tmp_path, s3)
+    (tmp_path / "data" / "source").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "data" / "source")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody-else's")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY")
+    monkeypatch.delenv("no_proxy")
+    before = dict(os.environ)
+    found = store.from_environment()
+    assert found == Store(s3.bucket, s3.endpoint, "us-east-1", "graft", folder / "credentials")
+    store.check(found)
+    assert dict(os.environ) == before
+
+    for name, value in store.environment(found).items():
+        assert s3.secret not in value and s3.key not in value
+        monkeypatch.setenv(name, value)
+    boto3.setup_default_session()
+    named = store.from_environment()
+    assert named == Store(s3.bucket, s3.endpoint)
+    store.check(named)
+    assert store.client(named).meta.region_name == "us-east-1"
+    monkeypatch.setenv("GRAFT_BUCKET", "other")
+    assert store.from_environment() == Store("other", s3.endpoint)
+
+
+def test_a_folder_that_is_no_workspace_has_no_store(s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own_store(tmp_path, s3)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dvc.yaml").unlink()
+    assert store.from_environment() is None
+
+
+@pytest.mark.parametrize(
+    ("file", "mode", "told"),
+    [
+        ("credentials", 0o640, "can be read by others; type: chmod 600"),
+        ("store.json", 0o646, "can be written by others and is not trusted; type: chmod go-w"),
+        (".", 0o777, "can be written by others and is not trusted; type: chmod go-w"),
+    ],
+)
+def test_a_store_whose_files_others_can_touch_is_refused(
+    s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, mode: int, told: str
+) -> None:
+    path = own_store(tmp_path, s3) / file
+    path.chmod(mode)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(EnvironmentProblem) as caught:
+        store.from_environment()
+    assert str(caught.value).startswith(f"{path} {told}")
+
+
+def test_a_store_whose_files_belong_to_another_is_refused(
+    s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_store(tmp_path, s3)
+    monkeypatch.chdir(tmp_path)
+    somebody = os.geteuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: somebody)
+    with pytest.raises(EnvironmentProblem, match="belongs to another user and is not trusted"):
+        store.from_environment()
+
+
+def test_damaged_files_of_a_store_are_named_with_what_would_do(
+    s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = own_store(tmp_path, s3)
+    monkeypatch.chdir(tmp_path)
+    for content in ("", "[]", "{}"):
+        local.connection_file(folder).write_text(content)
+        with pytest.raises(EnvironmentProblem, match="store.json is damaged; remove it and type: graft up"):
+            store.from_environment()
+    local.credentials_file(folder).unlink()
+    with pytest.raises(EnvironmentProblem, match="credentials: No such file or directory; type: graft up"):
+        store.from_environment()
+
+
+def test_the_workspaces_own_store_when_down_says_how_to_start_it(tmp_path: Path) -> None:
+    (tmp_path / "credentials").write_text("[graft]\naws_access_key_id = a\naws_secret_access_key = b\n")
+    with pytest.raises(EnvironmentProblem, match="Could not connect.*start it: graft up$"):
+        store.check(Store("models", "http://127.0.0.1:9", "us-east-1", "graft", tmp_path / "credentials"))

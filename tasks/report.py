@@ -51,11 +51,16 @@ def facts(workspace: Workspace) -> Facts:
         projection=[_numbers(row) for row in _read_csv(workspace.projection)],
         samples={getattr(settings.data, role).name: _samples(workspace, role, classes[role]) for role in ROLES},
         mistakes=_mistakes(workspace, classes["target"]),
-        credits=_credits(settings),
+        credits=credits(settings),
         settings_yaml=workspace.params.read_text(encoding="utf-8"),
         versions={name: importlib.metadata.version(name) for name in VERSIONS},
-        created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        created=_measured_at(workspace).strftime("%Y-%m-%d %H:%M UTC"),
     )
+
+
+def _measured_at(workspace: Workspace) -> datetime:
+    """When the last stage wrote its results: the same results give the same page."""
+    return datetime.fromtimestamp(workspace.export_report.stat().st_mtime, UTC)
 
 
 def rows(workspace: Workspace) -> list[tuple[str, ...]]:
@@ -178,7 +183,7 @@ def _mistakes(workspace: Workspace, classes: list[str]) -> list[tuple[str, str, 
     ]
 
 
-def _credits(settings: Settings) -> list[dict[str, str]]:
+def credits(settings: Settings) -> list[dict[str, str]]:
     """Artists and licences, where an origin names them."""
     from graft.core.plugins import resolve
 

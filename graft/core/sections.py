@@ -1,5 +1,6 @@
 """What may stand in params.yaml: frozen types that refuse unknown keys and out-of-range values."""
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -167,6 +168,30 @@ class Export(Section):
         return tuple(value) if isinstance(value, list) else value
 
 
+class Publish(Section):
+    """The stages of a release, in order, and what it must keep to move past the first."""
+
+    stages: tuple[Annotated[str, Field(pattern=r"^[a-z](?:[a-z0-9-]{0,30}[a-z0-9])?$")], ...] = Field(
+        min_length=1, max_length=10
+    )
+    max_drop_points: float = Field(ge=0, le=100)
+    min_gain_points: float = Field(ge=-100, le=100)
+
+    @field_validator("stages", mode="before")
+    @classmethod
+    def _list_to_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @field_validator("stages")
+    @classmethod
+    def _sound(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("should name each stage once")
+        if any(re.fullmatch("v[0-9]+", name) for name in value):
+            raise ValueError("should not name a stage like a version: v1, v2, ...")
+        return value
+
+
 class Settings(Section):
     """Everything that changes a result."""
 
@@ -178,3 +203,4 @@ class Settings(Section):
     finetune: Finetune
     evaluate: Evaluate
     export: Export
+    publish: Publish

@@ -93,6 +93,17 @@ def _read(path: Path) -> str:
         raise BadInput(f"{path.name} is not UTF-8 text") from None
 
 
+def plain(path: Path) -> dict[str, Any]:
+    """The whole file as plain mappings, lists, texts and numbers.
+
+    Raises:
+        BadInput: as `load` does.
+    """
+    load(path)
+    found: dict[str, Any] = _mapping(YAML(typ="safe", pure=True), _read(path), path.name)
+    return found
+
+
 def _parse(text: str, where: str) -> Settings:
     try:
         return Settings.model_validate(_mapping(YAML(typ="safe", pure=True), text, where))

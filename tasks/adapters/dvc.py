@@ -62,6 +62,22 @@ def stale(root: Path) -> set[str]:
     return set(status)
 
 
+def hashes(root: Path) -> dict[str, str]:
+    """By path, below `root`: what dvc.lock knows every output by.
+
+    Raises:
+        BadInput: dvc.lock is missing or damaged.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        lock = YAML(typ="safe", pure=True).load((root / "dvc.lock").read_text(encoding="utf-8"))
+        return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage.get("outs", ())}
+    except (OSError, UnicodeDecodeError, YAMLError, KeyError, TypeError, AttributeError):
+        raise BadInput("dvc.lock is missing or damaged; type: graft run") from None
+
+
 def bring_up_to_date(
     root: Path,
     stage: str,
@@ -102,6 +118,22 @@ def bring_up_to_date(
     return Outcome(stage, "restored" if "is cached" in text else "up to date")
 
 
+def checkout(root: Path, outputs: list[str]) -> None:
+    """Put `outputs` into the workspace as dvc.lock says, from the cache alone.
+
+    Raises:
+        BadInput: something stands there that DVC does not keep, or the cache lacks an object.
+        EnvironmentProblem: another DVC is at work here, or the disk is full.
+    """
+    lines: list[str] = []
+    code = process.run(_command("checkout", *outputs), root, environment(root), lines.append)
+    text = "\n".join(lines)
+    if "without a confirmation" in text:
+        raise BadInput(f"{_last_error(text)}: it was changed and nobody keeps it; move it away, or run: dvc commit")
+    if code:
+        raise _explain(text)
+
+
 def _command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "dvc", *arguments]
 
@@ -110,8 +142,7 @@ def _explain(text: str, stage: str = "") -> GraftError:
     """DVC's own complaint as one line of ours."""
     if "is busy, it is being blocked by" in text or "Unable to acquire lock" in text:
         return EnvironmentProblem("another dvc is at work in this workspace; wait for it to end")
-    errors = [line for line in text.splitlines() if line.startswith("ERROR:")]
-    told = errors[-1].removeprefix("ERROR: ") if errors else _last_line(text)
+    told = _last_error(text)
     if any(sign in text for sign in FULL):
         return EnvironmentProblem(
             f"the disk takes no more ({one_line(told)}); free some and type the same command again"
@@ -120,6 +151,11 @@ def _explain(text: str, stage: str = "") -> GraftError:
         return BadInput(f"dvc.lock cannot be used ({one_line(told)}); git checkout dvc.lock brings back a good one")
     where = f"{stage}: " if stage else ""
     return BadInput(f"{where}{one_line(told)}")
+
+
+def _last_error(text: str) -> str:
+    errors = [line for line in text.splitlines() if line.startswith("ERROR:")]
+    return one_line(errors[-1].removeprefix("ERROR: ")) if errors else _last_line(text)
 
 
 def _last_line(text: str) -> str:

@@ -1,0 +1,72 @@
+"""The model card: what a release is, is for, and how good it is, for whoever only pulls it (Mitchell et al. 2019)."""
+
+from typing import Any
+
+from graft.core.sections import Settings
+from tasks import report
+from tasks.adapters import files
+from tasks.workspace import Workspace
+
+_HEAD = "| trained | test pictures | accuracy % | macro recall % | macro-F1 % |\n|---|---|---|---|---|"
+
+
+def write(workspace: Workspace, settings: Settings, model: str) -> str:
+    """The card as Markdown. Names from the data are shown as code, so that none is taken for markup."""
+    evaluation, export = files.read_json(workspace.evaluation), files.read_json(workspace.export_report)
+    classes = files.read_json(workspace.classes)["target"]
+    data, gain = settings.data, evaluation["gain"]
+    parts = [
+        f"# {model}",
+        f"Tells {len(classes)} classes of {_code(data.target.name)} apart. A {_code(settings.pretrain.backbone.name)} "
+        f"network, pretrained on {_code(data.source.name)}, then adapted ({_code(settings.finetune.method.name)}) with "
+        f"{evaluation['labels_per_class']} labels per class.",
+        "## Use",
+        f'`graft predict {model}@prod picture.jpg`, or in Python `graft.load("{model}@prod").predict("picture.jpg")`. '
+        "Every picture gets one of the classes below, with a probability: one that shows none of them, too. Pictures "
+        "that differ from the training data in kind (see the unseen groups) are recognised less well.",
+        f"Classes: {', '.join(_code(name) for name in classes)}.",
+        "## How good it is",
+        f"Mean over {len(evaluation['seeds'])} seeds with its 95 % interval.",
+        "\n".join([_HEAD, *(f"| {' | '.join(row)} |" for row in report.rows(workspace))]),
+        "\n".join(_gain(name, one) for name, one in gain.items() if one),
+        "## Files",
+        "\n".join(_file(name, one) for name, one in export["files"].items()),
+        _calibration(export),
+        "## Data and licences",
+        f"Source: {_domain(data.source)}. Target: {_domain(data.target)}. The pictures' licences go with them.",
+        *_credits(settings),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _gain(name: str, gain: dict[str, Any]) -> str:
+    low, high = gain["ci95"]
+    return f"- Gain of reuse on {name} groups: {gain['points']:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}."
+
+
+def _file(name: str, facts: dict[str, Any]) -> str:
+    return (
+        f"- {_code(name)}: {facts['bytes']:,} bytes, accuracy {facts['accuracy']:.1%} on every test picture, names the "
+        f"same class as the trained network on {facts['agreement']:.2%}."
+    )
+
+
+def _calibration(export: dict[str, Any]) -> str:
+    before, after = (export["calibration"][when]["expected_calibration_error"] for when in ("before", "after"))
+    return (
+        f"Probabilities are calibrated by one temperature, {export['calibration']['temperature']:.2f}, fitted on "
+        f"validation pictures: the expected calibration error on test pictures is {after:.1%} ({before:.1%} without)."
+    )
+
+
+def _domain(domain: Any) -> str:
+    return f"{_code(domain.name)} from {_code(domain.origin.name)}"
+
+
+def _credits(settings: Settings) -> list[str]:
+    rows = report.credits(settings)
+    return ["\n".join(f"- {row['title']}, {row['artist']}, {row['licence']}" for row in rows)] if rows else []
+
+
+def _code(text: str) -> str:
+    return f"`{text.replace('`', chr(39))}`"

@@ -28,7 +28,7 @@ def unseal(data: bytes, where: str) -> dict[str, Any]:
         BadInput: a byte is not as it was written.
     """
     try:
-        value = json.loads(data.decode("utf-8"))
+        value = json.loads(data.decode("utf-8"), parse_constant=_no_number)
     except (UnicodeDecodeError, ValueError, RecursionError):
         raise BadInput(f"{where} is altered: it is no JSON; {REMEDY}") from None
     if not isinstance(value, dict):
@@ -45,6 +45,10 @@ def sha256(data: bytes) -> str:
 
 
 REMEDY = "the store's versions of that object, or a backup, hold the true one"
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _hash(value: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from graft.core import settings as settings_file
 from graft.core.errors import EnvironmentProblem, GraftError, one_line
 from graft.core.plugins import Plugin
-from graft.hub import store
+from graft.hub import conformance, store
 from tasks.choices import Choices
 from tasks.ingest import cache_folder
 from tasks.workspace import ROLES, Workspace
@@ -170,14 +170,30 @@ def _problem(origin: Plugin) -> str:
 
 
 def _store() -> list[Finding]:
-    place = store.from_environment()
-    if place is None:
-        return [Finding("object store", "note", "none named", "not needed to train; set GRAFT_BUCKET to use one")]
+    """Whether it is there, and whether it keeps the promises that releases rest on."""
     try:
+        place = store.from_environment()
+        if place is None:
+            advice = "not needed to train; graft up starts one, GRAFT_BUCKET names another"
+            return [Finding("object store", "note", "none named", advice)]
         store.check(place)
     except EnvironmentProblem as error:
         return [Finding("object store", "broken", str(error), "start it or mend the setting it names")]
-    return [Finding("object store", "fine", f"bucket {place.bucket} at {place.endpoint or 'AWS'}")]
+    there = Finding("object store", "fine", f"bucket {place.bucket} at {place.endpoint or 'AWS'}")
+    return [there, *_promises(place)]
+
+
+def _promises(place: store.Store) -> list[Finding]:
+    try:
+        broken = conformance.broken(place)
+    except EnvironmentProblem as error:  # a reader may not try what only writers rely on
+        return [Finding("store's promises", "note", str(error), "try it with a key that may write")]
+    if not broken:
+        return [Finding("store's promises", "fine", f"all {len(conformance.PROMISES)} kept")]
+    return [
+        Finding("store's promise", "broken", f"{one.promise.text}; seen: {one.seen}", one.promise.remedy)
+        for one in broken
+    ]
 
 
 def _prefect() -> list[Finding]:

@@ -51,7 +51,17 @@ CHROMIUM = (
     "--disable-sync",
     "--window-size=1200,900",
 )
-COPIED = ("graft", "tasks", "flows", "params.yaml", "dvc.yaml", ".dvcignore", ".gitignore", "requirements.lock")
+COPIED = (
+    "graft",
+    "tasks",
+    "flows",
+    "infra",
+    "params.yaml",
+    "dvc.yaml",
+    ".dvcignore",
+    ".gitignore",
+    "requirements.lock",
+)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import pytest
 from tasks.workspace import STAGES
 
 ROOT = Path(__file__).parents[1]
+LAYERS = ("flows", "tasks", "graft", "infra")
 KINDS = ("modalities", "backbones", "objectives", "methods", "scores", "metrics", "exports")
 HEAVY = ("tensorflow", "keras", "sklearn", "pandas", "pyarrow", "matplotlib", "boto3", "botocore", "great_expectations")
 OUTSIDE = {  # module: where it may be imported
@@ -48,7 +49,7 @@ def nodes(node: ast.AST, loaded: bool) -> Iterator[tuple[ast.AST, bool]]:
 def violations(root: Path) -> list[str]:
     """One line per broken rule: file:line module: rule."""
     found = []
-    for layer in ("flows", "tasks", "graft"):
+    for layer in LAYERS:
         for path in sorted((root / layer).rglob("*.py")):
             where = path.relative_to(root).as_posix()
             for line, module, top in imports(root, path):
@@ -64,6 +65,12 @@ def broken(where: str, module: str, top: bool) -> Iterator[str]:
         yield "tasks do not know flows"
     if layer == "graft" and package in ("flows", "tasks") and (top or not is_cli):
         yield "graft knows neither tasks nor flows (the command line alone may, inside a function)"
+    if package == "infra" and (layer in ("flows", "tasks") or (layer == "graft" and (top or not is_cli))):
+        yield "the platform is started and stopped by the command line alone, inside a function"
+    if layer == "infra" and (package == "flows" or (package == "tasks" and rest.split(".")[0] != "workspace")):
+        yield "the platform knows graft and where things lie, not what runs"
+    if layer == "infra" and package == "graft" and rest.split(".")[0] not in ("core", "hub"):
+        yield "the platform knows graft.core and graft.hub alone"
     if package in OUTSIDE and not where.startswith(OUTSIDE[package]):
         yield f"only in {' or '.join(OUTSIDE[package])}"
     if package in HEAVY and top:
@@ -99,10 +106,18 @@ def test_no_import_breaks_a_rule() -> None:
         ("tasks/adapters/manifest.py", "class A:\n    from pandas import DataFrame", "heavy"),
         ("flows/show.py", "from matplotlib import pyplot", "heavy"),
         ("graft/scores/new.py", "from graft.hub import store", "graft.core alone"),
+        ("graft/hub/store.py", "def f():\n    import infra.weed", "command line alone"),
+        ("graft/commands/platform.py", "from infra import services", "inside a function"),
+        ("tasks/fetch.py", "def f():\n    from infra import store", "command line alone"),
+        ("flows/train.py", "import infra.store", "command line alone"),
+        ("infra/bucket.py", "from tasks import ingest", "not what runs"),
+        ("infra/store.py", "def f():\n    from flows import train", "not what runs"),
+        ("infra/store.py", "from graft.methods import full", "graft.core and graft.hub alone"),
+        ("infra/bucket.py", "def f():\n    import boto3", "only in graft/hub/"),
     ],
 )
 def test_a_planted_violation_is_named(tmp_path: Path, file: str, line: str, rule: str) -> None:
-    for layer in ("flows", "tasks", "graft"):
+    for layer in LAYERS:
         shutil.copytree(ROOT / layer, tmp_path / layer, ignore=shutil.ignore_patterns("__pycache__"))
     target = tmp_path / file
     target.parent.mkdir(exist_ok=True)
@@ -119,7 +134,8 @@ def test_what_is_allowed_is_not_named(tmp_path: Path) -> None:
         "graft/hub/a.py": "def f():\n    import boto3\n    from botocore.config import Config",
         "graft/methods/a.py": "from graft.core import fit\nfrom ..core import probe\ndef f():\n    import keras",
         "graft/core/a.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import keras",
-        "graft/commands/pipeline.py": "def f():\n    import flows.train, tasks.ingest",
+        "graft/commands/pipeline.py": "def f():\n    import flows.train, tasks.ingest, infra.store",
+        "infra/a.py": "from graft.core import errors\nfrom graft.hub import store\nimport tasks.workspace",
     }
     for file, content in allowed.items():
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
@@ -130,7 +146,8 @@ def test_what_is_allowed_is_not_named(tmp_path: Path) -> None:
 LIGHT = {
     "the command line": "import graft.cli",
     "its help": "import sys; sys.argv = ['graft', '--help']; import graft.cli; graft.cli.app(standalone_mode=False)",
-    "the store": "import graft.hub.store",
+    "the store": "import graft.hub.store, graft.hub.conformance",
+    "the platform": "import infra.services",
     "settings and plug-ins": "import graft.core.settings, graft.core.plugins, tasks.choices",
     "every stage": f"import {', '.join(f'tasks.{stage}' for stage in STAGES)}",
 }

@@ -6,6 +6,7 @@ GraftError                exit code
 │   └── DataRejected      1   the data gate stops the run, a line per rule
 ├── UsageError            2   the command line itself is wrong
 └── EnvironmentProblem    3   store, server, registry, disk: not here, not now
+    └── PromisesBroken    3   the store answers and is not to be relied on, a line per promise
 """
 
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ class GateRefused(GraftError):
 
 
 class DataRejected(GateRefused):
-    """The data are not to be trained on; one line per rule that says so, the only message of several lines."""
+    """The data are not to be trained on; one line per rule that says so."""
 
     def __init__(self, lines: Sequence[str]) -> None:
         super().__init__("\n".join(one_line(line, 500) for line in lines))
@@ -44,6 +45,13 @@ class EnvironmentProblem(GraftError):
     exit_code = 3
 
 
+class PromisesBroken(EnvironmentProblem):
+    """A store does not do what releases rest on; one line per promise. As DataRejected, a message of several lines."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__("\n".join(one_line(line, 500) for line in lines))
+
+
 def one_line(text: str, limit: int = 300) -> str:
     """`text` with control characters escaped (no forged log lines, no ANSI) and cut to `limit` characters."""
     clean = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
@@ -51,5 +59,5 @@ def one_line(text: str, limit: int = 300) -> str:
 
 
 def message(error: GraftError) -> str:
-    """The error's text, fit for a terminal: one line, or one per rule of the data gate."""
-    return str(error) if isinstance(error, DataRejected) else one_line(str(error), 2000)
+    """The error's text, fit for a terminal: one line, or one per rule of the data gate or promise of a store."""
+    return str(error) if isinstance(error, DataRejected | PromisesBroken) else one_line(str(error), 2000)

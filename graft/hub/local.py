@@ -67,7 +67,7 @@ def read(folder: Path) -> Connection | None:
         said: dict[str, Any] = json.loads(file.read_bytes())
         endpoint, bucket, region, profile = (str(said[name]) for name in ("endpoint", "bucket", "region", "profile"))
     except (ValueError, KeyError, TypeError):
-        raise EnvironmentProblem(f"{file} is damaged; remove it and type: graft up") from None
+        raise EnvironmentProblem(f"{file} is damaged; type: graft up") from None
     return Connection(endpoint, bucket, region, profile, credentials)
 
 

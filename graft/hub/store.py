@@ -66,8 +66,12 @@ def at(bucket: str) -> Store:
     return Store(bucket, os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "")
 
 
-def client(store: Store) -> Any:
-    """A boto3 client with bounded waits, CONNECT_S and READ_S; three tries of each request, or AWS_MAX_ATTEMPTS."""
+def client(store: Store, connections: int = 10) -> Any:
+    """A boto3 client with bounded waits, CONNECT_S and READ_S; three tries of each request, or AWS_MAX_ATTEMPTS.
+
+    Args:
+        connections: how many threads may use it at once.
+    """
     os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")  # off AWS the look-up waits for seconds
     from botocore.config import Config
 
@@ -75,7 +79,8 @@ def client(store: Store) -> Any:
     if "AWS_MAX_ATTEMPTS" not in os.environ:
         retries["total_max_attempts"] = ATTEMPTS
     proxies = {"proxies": dict[str, str]()} if store.is_loopback else {}
-    config = Config(connect_timeout=CONNECT_S, read_timeout=READ_S, retries=retries, **proxies)
+    waits = {"connect_timeout": CONNECT_S, "read_timeout": READ_S}
+    config = Config(**waits, retries=retries, max_pool_connections=connections, **proxies)
     session = _session(store)
     region = _region(store, session) or None
     return session.client("s3", endpoint_url=store.endpoint or None, region_name=region, config=config)
@@ -123,13 +128,13 @@ _PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy")
 
 
 def check(store: Store) -> None:
-    """Ask for the bucket.
+    """List the bucket: a HEAD would be refused without saying why.
 
     Raises:
         EnvironmentProblem: no answer, no such bucket, or no permission; the text says which and what would do.
     """
     with explained(store, "set GRAFT_BUCKET"):
-        client(store).head_bucket(Bucket=store.bucket)
+        client(store).list_objects_v2(Bucket=store.bucket, MaxKeys=1)
 
 
 @contextmanager

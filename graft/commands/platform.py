@@ -1,0 +1,55 @@
+"""The commands that start, stop and show what the pipeline stands on."""
+
+import shlex
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+
+@app.command()
+def up() -> None:
+    """Start this workspace's store, or try the one that the environment names."""
+    from infra import services
+    from tasks.workspace import Workspace
+
+    for service in services.of(Workspace.find().root):
+        for line in service.start():
+            print(f"{service.name}: {line}", flush=True)
+    print('Commands run here find it. For other programs and folders: eval "$(graft status --env)"')
+
+
+@app.command()
+def down() -> None:
+    """Stop what `graft up` started; data and keys stay."""
+    from infra import services
+    from tasks.workspace import Workspace
+
+    for service in reversed(services.of(Workspace.find().root)):
+        for line in service.stop():
+            print(f"{service.name}: {line}", flush=True)
+
+
+@app.command()
+def status(
+    env: Annotated[
+        bool, typer.Option("--env", help='Print the environment for other programs: eval "$(graft status --env)".')
+    ] = False,
+) -> None:
+    """Show what is up and where. Exit code 3: something is down."""
+    from infra import services
+    from tasks.workspace import Workspace
+
+    found = services.of(Workspace.find().root)
+    if env:
+        for service in found:
+            for name, value in service.environment().items():
+                print(f"export {name}={shlex.quote(value)}")
+        return
+    states = [service.state() for service in found]
+    for service, state in zip(found, states, strict=True):
+        for name, fact in state.facts.items():
+            print(f"{service.name}: {name:10}{fact}")
+    if not all(state.is_up for state in states):
+        raise typer.Exit(3)

@@ -128,10 +128,14 @@ def checkout(root: Path, outputs: list[str]) -> None:
     lines: list[str] = []
     code = process.run(_command("checkout", *outputs), root, environment(root), lines.append)
     text = "\n".join(lines)
-    if "without a confirmation" in text:
-        raise BadInput(f"{_last_error(text)}: it was changed and nobody keeps it; move it away, or run: dvc commit")
+    if code and _UNSAVED in text:
+        unsaved = one_line(", ".join(line for line in text.partition(_UNSAVED)[2].splitlines()[1:] if line))
+        raise BadInput(f"{unsaved} would be overwritten, and DVC does not keep it; move it away, or type: dvc commit")
     if code:
         raise _explain(text)
+
+
+_UNSAVED = "Can't remove the following unsaved files"
 
 
 def _command(*arguments: str) -> list[str]:
@@ -142,7 +146,8 @@ def _explain(text: str, stage: str = "") -> GraftError:
     """DVC's own complaint as one line of ours."""
     if "is busy, it is being blocked by" in text or "Unable to acquire lock" in text:
         return EnvironmentProblem("another dvc is at work in this workspace; wait for it to end")
-    told = _last_error(text)
+    errors = [line for line in text.splitlines() if line.startswith("ERROR:")]
+    told = errors[-1].removeprefix("ERROR: ") if errors else _last_line(text)
     if any(sign in text for sign in FULL):
         return EnvironmentProblem(
             f"the disk takes no more ({one_line(told)}); free some and type the same command again"
@@ -151,11 +156,6 @@ def _explain(text: str, stage: str = "") -> GraftError:
         return BadInput(f"dvc.lock cannot be used ({one_line(told)}); git checkout dvc.lock brings back a good one")
     where = f"{stage}: " if stage else ""
     return BadInput(f"{where}{one_line(told)}")
-
-
-def _last_error(text: str) -> str:
-    errors = [line for line in text.splitlines() if line.startswith("ERROR:")]
-    return one_line(errors[-1].removeprefix("ERROR: ")) if errors else _last_line(text)
 
 
 def _last_line(text: str) -> str:

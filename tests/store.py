@@ -13,6 +13,7 @@ from infra import weed as weed_server
 from infra.files import write_private
 
 UP_WITHIN_S = 60
+NOBODIES = ("puller", "trainer")
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,12 @@ def weed(folder: Path) -> Iterator[Weed]:
 
 
 def identities(folder: Path, server: Server) -> Path:
-    """The keys that the server knows, in a file that only its owner reads. The key `lister` may not read objects."""
-    keys = {"tests": (server.key, server.secret), "lister": ("lister", server.secret)}
-    may = {"tests": store.EVERYTHING, "lister": [f"List:{server.bucket}"]}
+    """The keys that the server knows, in a file that only its owner reads. `lister` may not read objects.
+
+    What NOBODIES may do a bucket's policy has to say.
+    """
+    keys = {"tests": (server.key, server.secret)} | {name: (name, server.secret) for name in ("lister", *NOBODIES)}
+    may = {"tests": store.EVERYTHING, "lister": [f"List:{server.bucket}"]} | {name: [] for name in NOBODIES}
     path = folder / "s3.json"
     write_private(path, weed_server.identities(keys, may))
     return path

@@ -1,0 +1,63 @@
+"""A server is known by its id and its beginning: it is found again, ended for certain, and never mistaken."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from graft.core.errors import EnvironmentProblem
+from infra import process
+
+DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+
+
+def started(folder: Path, code: str) -> Path:
+    """The record of a Python that runs `code`."""
+    record = folder / "process.json"
+    process.start([sys.executable, "-c", code], folder, record, folder / "log", {"PATH": os.environ["PATH"]})
+    return record
+
+
+def test_a_server_lives_by_itself_and_is_ended_though_it_will_not_hear(tmp_path: Path) -> None:
+    record = started(tmp_path, DEAF)
+    found = process.running(record)
+    assert found is not None and abs(found.since - time.time()) < 10
+    assert os.getsid(found.pid) == found.pid  # a terminal that closes does not end it
+    while "deaf" not in (tmp_path / "log").read_text():
+        time.sleep(0.05)
+    assert record.stat().st_mode & 0o777 == (tmp_path / "log").stat().st_mode & 0o777 == 0o600
+    assert process.stop(record, 0.3) and process.running(record) is None and not record.exists()
+    assert not process.stop(record, 0.3)
+
+
+def test_an_id_that_was_used_again_is_left_alone(tmp_path: Path) -> None:
+    record = started(tmp_path, "pass")
+    with subprocess.Popen([sys.executable, "-c", DEAF], stdout=subprocess.PIPE) as stranger:
+        said = json.loads(record.read_text())
+        record.write_text(json.dumps(said | {"pid": stranger.pid}))
+        assert process.running(record) is None
+        assert not process.stop(record, 0.3)
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+def test_a_server_that_ended_is_not_running(tmp_path: Path) -> None:
+    record, end = started(tmp_path, "pass"), time.monotonic() + 10
+    while process.running(record) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert process.running(record) is None
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"pid": "x", "began": "", "since": 0}'])
+def test_a_damaged_record_names_nobody(tmp_path: Path, content: str) -> None:
+    (tmp_path / "process.json").write_text(content)
+    assert process.running(tmp_path / "process.json") is None
+
+
+def test_a_program_that_cannot_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentProblem, match="^nothing cannot be started: .*No such file or directory"):
+        process.start(["/no/such/nothing"], tmp_path, tmp_path / "p.json", tmp_path / "log", {})

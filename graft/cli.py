@@ -2,9 +2,11 @@
 
 import typer
 
-from graft.commands import pipeline, refuse
+from graft.commands import pipeline, platform, refuse, releases, remote
 from graft.core import errors
 from graft.core.errors import GraftError
+
+OWN = ("graft", "tasks", "flows", "infra")
 
 app = typer.Typer(
     help="Reuse a labelled data set from one domain to get a better model in another.",
@@ -13,7 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich takes 0.2 s to load
 )
-for group in (pipeline,):
+for group in (pipeline, releases, remote, platform):
     app.add_typer(group.app)
 
 
@@ -23,6 +25,10 @@ def main() -> None:
         app()
     except GraftError as error:
         refuse(errors.message(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in OWN:
+            raise
+        refuse(f"{error.name} is missing: this command needs the pipeline; install the extras: graft[pipeline]", 3)
     except KeyboardInterrupt:
         refuse("stopped; type the same command again to go on", 130)
 

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from graft.core.errors import BadInput
 from graft.hub import cache, names
 from graft.hub.cache import Pulled
+from graft.hub.releases import Progress
 from graft.modalities import image
 
 Picture = str | PathLike[str] | Image.Image | NDArray[np.uint8]
@@ -110,10 +111,19 @@ def load(reference: str | PathLike[str], file: str = "") -> Model:
         BadInput: no such release or file, or a byte of it is not as published.
         EnvironmentProblem: it is not on this machine and the store is out of reach.
     """
+    return Model(find(reference), file)
+
+
+def find(reference: str | PathLike[str], progress: Progress = lambda done, total: None) -> Pulled:
+    """The release that `load` loads, on this machine; raises what `load` raises.
+
+    Args:
+        progress: called with bytes done and bytes in all while it is pulled.
+    """
     text = str(reference)
     if "@" in text and not Path(text).is_dir():
-        return Model(cache.pull(names.reference(text)), file)
-    return Model(cache.open_folder(Path(text)), file)
+        return cache.pull(names.reference(text), progress)
+    return cache.open_folder(Path(text))
 
 
 def _options(modality: dict[str, Any]) -> image.Options:

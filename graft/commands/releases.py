@@ -1,5 +1,6 @@
 """The commands for releases: publish one, move it through its stages, look at it, pull it and ask it."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -66,8 +67,7 @@ def rollback(
     for check, value in ((names.stage, stage), (names.version, to)):
         check(value) if value else None
     with _bucket() as bucket, _bar("checking") as progress:
-        moved = stages.rollback(bucket, name, stage, to, reason, progress)
-    _tell(moved)
+        stages.rollback(bucket, name, stage, to, reason, progress, _tell)
 
 
 @app.command()
@@ -165,8 +165,11 @@ def predict(
     from graft import edge
     from graft.commands import show
 
-    model = edge.load(wanted, file)
-    _warn(model.release.warning)
+    with _bar("pulling") as progress:
+        release = edge.find(wanted, progress)
+    _warn(release.warning)
+    with _silent():
+        model = edge.Model(release, file)
     worst: GraftError | None = None
     for picture in pictures:
         try:
@@ -219,11 +222,25 @@ def _bar(what: str) -> Iterator["Progress"]:
         yield lambda done, total: bars.update(bar, completed=done, total=total)
 
 
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep LiteRT's own chatter off the terminal; what goes wrong comes as an exception."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def _tell(moved: "Moved") -> None:
     move = moved.move
     before = f", before it {move.previous.version}" if move.previous else ""
     done = "now stands at" if moved.done else "already stands at"
-    print(f"{move.model}@{move.version} {done} {move.stage} (move {move.serial}{before})")
+    print(f"{move.model}@{move.version} {done} {move.stage} (move {move.serial}{before})", flush=True)
 
 
 def _note(text: str) -> None:

@@ -63,18 +63,21 @@ def moment(text: str) -> tuple[datetime, datetime | None]:
     """The time that `text` names ("" is now) and, if it names a day, that day's beginning; a day stands for its end.
 
     Raises:
-        UsageError: it names none.
+        UsageError: it names none, or one to come.
     """
+    now = datetime.now(UTC)
     if not text:
-        return datetime.now(UTC), None
+        return now, None
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
         raise UsageError(f"--on is {one_line(text, 40)!r}; write a date like 2026-11-01 or 2026-11-01T12:00") from None
-    found = found if found.tzinfo else found.replace(tzinfo=UTC)
+    found = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    if found > now:
+        raise UsageError(f"--on is {one_line(text, 40)}, which is yet to come (it is {_time(now)} UTC)")
     if "T" in text or " " in text:
-        return found.astimezone(UTC), None
-    return datetime.combine(found, time.max, UTC), datetime.combine(found, time.min, UTC)
+        return found, None
+    return min(now, datetime.combine(found, time.max, UTC)), found
 
 
 def release(held: Held) -> None:

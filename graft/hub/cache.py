@@ -108,7 +108,7 @@ def open_folder(folder: Path) -> Pulled:
     except OSError:
         raise BadInput(f"{folder} holds no release: {RECEIPT} is missing; graft pull -o makes such a folder") from None
     found = receipt.parse(Receipt, sealed.unseal(data, str(folder / RECEIPT)), str(folder / RECEIPT))
-    signing.check(data, lambda: _bytes(folder / SIGNATURE))
+    signing.check(data, lambda: _bytes(folder / SIGNATURE), str(folder / SIGNATURE))
     for name, file in found.contents.files.items():
         if not _holds(folder / name, file):
             raise BadInput(f"{folder / name} is missing or altered; pull {found.name}@{found.version} again")

@@ -79,9 +79,14 @@ def version(name: str) -> str:
     Raises:
         BadInput: it is none.
     """
-    if not _VERSION.fullmatch(name):
+    if not is_version(name):
         raise BadInput(f"{_shown(name)} is no version; versions are v1, v2, ...")
     return name
+
+
+def is_version(name: str) -> bool:
+    """Whether `name` is a version."""
+    return bool(_VERSION.fullmatch(name))
 
 
 def number(version: str) -> int:

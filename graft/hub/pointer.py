@@ -88,8 +88,17 @@ def standing(bucket: Bucket, model: str, stage: str) -> Standing | None:
     )
 
 
-def move(bucket: Bucket, last: Standing | None, wanted: Callable[[datetime, int], Move]) -> Move:
-    """Make the next move of a stage; `wanted` gets its time and number.
+def move(
+    bucket: Bucket,
+    last: Standing | None,
+    wanted: Callable[[datetime, int], Move],
+    tell: Callable[[Move], None] = lambda made: None,
+) -> Move:
+    """Make the next move of a stage.
+
+    Args:
+        wanted: gets its time and number.
+        tell: hears of the move once it is made, before the history has it.
 
     Raises:
         Lost: another move came first.
@@ -104,6 +113,7 @@ def move(bucket: Bucket, last: Standing | None, wanted: Callable[[datetime, int]
         other = standing(bucket, new.model, new.stage)
         told = _told(other.move) if other else "somebody removed the pointer"
         raise Lost(f"{new.model}@{new.stage} was not moved: {told}; look at it, then try again")
+    tell(new)
     record(bucket, new)
     return new
 
@@ -116,7 +126,7 @@ def record(bucket: Bucket, made: Move) -> None:
     """
     where, data = entry_key(made.model, made.stage, made.serial), sealed.seal(receipt.plain(made))
     if not bucket.create(where, data):
-        raise BadInput(f"{where} is altered: it is not the move that {key(made.model, made.stage)} is; {sealed.REMEDY}")
+        raise BadInput(_not_the_pointer(made))
 
 
 def is_recorded(bucket: Bucket, made: Move) -> bool:
@@ -133,9 +143,12 @@ def history(bucket: Bucket, model: str, stage: str) -> list[Move]:
     last = standing(bucket, model, stage)
     if not last:
         return []
+    recorded = last.move.serial if is_recorded(bucket, last.move) else last.move.serial - 1
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        earlier = pool.map(lambda serial: _entry(bucket, model, stage, serial), range(1, last.move.serial))
-        return [*earlier, last.move]
+        found = list(pool.map(lambda serial: _entry(bucket, model, stage, serial), range(1, recorded + 1)))
+    if recorded == last.move.serial and found[-1] != last.move:
+        raise BadInput(_not_the_pointer(last.move))
+    return [*found[: last.move.serial - 1], last.move]
 
 
 def stages(bucket: Bucket, model: str) -> list[str]:
@@ -179,6 +192,11 @@ def _overtaken_after(bucket: Bucket, made: Move) -> bool:
         return _checked(bucket.read(where, MAX_BYTES).data, where, made.model, made.stage).id == made.id
     except Missing:
         return False
+
+
+def _not_the_pointer(made: Move) -> str:
+    where = entry_key(made.model, made.stage, made.serial)
+    return f"{where} is altered: it is not the move that {key(made.model, made.stage)} is; {sealed.REMEDY}"
 
 
 def _told(made: Move) -> str:

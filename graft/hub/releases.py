@@ -91,7 +91,7 @@ def publish(
     _compare(contents, files)
     version, claim = _claim(bucket, contents, version, note)
     try:
-        return _receipt(bucket, contents.name, version)
+        return _same(_receipt(bucket, contents.name, version), claim.digest)
     except Missing:
         _upload(bucket, contents, version, files, progress)
     last = pointer.standing(bucket, contents.name, contents.stages[-1])
@@ -129,13 +129,14 @@ def look_up(bucket: Bucket, wanted: Reference) -> tuple[Held, Move | None]:
         version, move = last.move.version, last.move
     try:
         found = _receipt(bucket, wanted.model, version)
-    except Missing:
-        raise BadInput(_unknown(bucket, wanted)) from None
+    except Missing as error:
+        told = f"{error}, and {wanted} points to it; {sealed.REMEDY}" if move else _unknown(bucket, wanted)
+        raise BadInput(told) from None
     if move and move.receipt != found.sha256:
         raise BadInput(
             f"{found.folder}receipt.json is altered: {wanted} points to another receipt of {version}; {sealed.REMEDY}"
         )
-    signing.check(found.data, partial(signature, bucket, found))
+    signing.check(found.data, partial(signature, bucket, found), _signature_key(found))
     return found, move
 
 
@@ -165,7 +166,8 @@ def versions(bucket: Bucket, model: str) -> list[str]:
     """The published versions of a model, the first one first."""
     prefix = f"models/{model}/"
     found = [key.removeprefix(prefix).split("/") for key in bucket.keys(prefix)]
-    return sorted((parts[0] for parts in found if parts[1:] == ["receipt.json"]), key=names.number)
+    there = (parts[0] for parts in found if parts[1:] == ["receipt.json"] and names.is_version(parts[0]))
+    return sorted(there, key=names.number)
 
 
 def models(bucket: Bucket) -> list[str]:
@@ -208,7 +210,7 @@ def _compare(contents: Contents, files: Mapping[str, Path]) -> None:
 def _claim(bucket: Bucket, contents: Contents, version: str | None, note: Callable[[str], None]) -> tuple[str, Claim]:
     """The version that these contents have or get, and its claim."""
     wanted = Claim(digest=contents.digest(), published=Published(at=datetime.now(UTC), by=who()))
-    taken = sorted((one for one in bucket.folders(f"models/{contents.name}/") if one), key=names.number)
+    taken = sorted(filter(names.is_version, bucket.folders(f"models/{contents.name}/")), key=names.number)
     for one in [version] if version else reversed(taken[-LOOK_BACK:]):
         found = _read_claim(bucket, contents.name, one)
         if found and found.digest == wanted.digest:
@@ -236,6 +238,16 @@ def _read_claim(bucket: Bucket, model: str, version: str) -> Claim | None:
         return None
 
 
+def _same(found: Held, digest: str) -> Held:
+    """The release, if it is the one that was claimed."""
+    if found.receipt.contents.digest() != digest:
+        raise BadInput(
+            f"{found.folder}claim.json is altered: {found.receipt.version} is published with other contents; "
+            f"{sealed.REMEDY}"
+        )
+    return found
+
+
 def _upload(bucket: Bucket, contents: Contents, version: str, files: Mapping[str, Path], progress: Progress) -> None:
     def one(name: str, tell: Tell) -> None:
         bucket.upload(folder(contents.name, version) + name, files[name], contents.files[name].sha256)
@@ -249,7 +261,9 @@ def _seal(bucket: Bucket, new: Receipt) -> Held:
     mine = Held(new, receipt.write(new))
     if made := signing.sign(mine.data):
         bucket.create(_signature_key(mine), made)
-    return mine if bucket.create(f"{mine.folder}receipt.json", mine.data) else _receipt(bucket, new.name, new.version)
+    if bucket.create(f"{mine.folder}receipt.json", mine.data):
+        return mine
+    return _same(_receipt(bucket, new.name, new.version), new.contents.digest())
 
 
 def _receipt(bucket: Bucket, model: str, version: str) -> Held:

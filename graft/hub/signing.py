@@ -65,11 +65,12 @@ def sign(receipt: bytes) -> bytes | None:
         return signature.read_bytes()
 
 
-def check(receipt: bytes, fetch: Callable[[], bytes | None]) -> None:
+def check(receipt: bytes, fetch: Callable[[], bytes | None], where: str) -> None:
     """Nothing, unless `GRAFT_PUBLIC_KEY` names one or more keys: then one of them must have signed the receipt.
 
     Args:
         fetch: the signature as it is stored; None if there is none.
+        where: its name, for the error's text.
 
     Raises:
         BadInput: there is no signature, or no key fits it.
@@ -79,11 +80,14 @@ def check(receipt: bytes, fetch: Callable[[], bytes | None]) -> None:
         return
     signature = fetch()
     if signature is None:
-        raise BadInput(f"the release is not signed, and {PUBLIC} asks for a signature; publish it with {PRIVATE} set")
+        raise BadInput(
+            f"{where} is missing: the release is not signed, and {PUBLIC} asks for a signature; "
+            f"publish it with {PRIVATE} set"
+        )
     _library()
     reasons = [_mismatch(receipt, signature, _key_file(PUBLIC, key)) for key in keys]
     if all(reasons):
-        raise BadInput(f"the release's signature does not fit {PUBLIC}: {reasons[0]}; do not use this release")
+        raise BadInput(f"{where} does not fit {PUBLIC}: {reasons[0]}; do not use this release")
 
 
 def _mismatch(receipt: bytes, signature: bytes, key: Path) -> str:

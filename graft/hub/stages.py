@@ -1,7 +1,7 @@
 """A release moves through its stages in order, by the gate, and back; what stood where, and when."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Literal, NamedTuple
@@ -74,14 +74,16 @@ def rollback(
     to: str = "",
     reason: str = "",
     progress: Progress = lambda done, total: None,
+    tell: Callable[[Moved], None] = lambda moved: None,
 ) -> Moved:
     """Move a stage back to what stood there before.
 
-    One that was stopped half way is finished, and goes no step further.
+    One that was stopped before `tell` was called is finished by the next, which goes no step further.
 
     Args:
         stage: the last one of the model's newest release, if "".
         to: a version that stood there; "" is the one before, and again the one before that.
+        tell: hears of the move while the history does not have it yet.
 
     Raises:
         BadInput: nothing stood there before, or an object of it is missing or altered.
@@ -92,11 +94,13 @@ def rollback(
     if not last:
         raise BadInput(f"nothing stands at {model}@{stage}; graft models shows what does")
     if last.move.kind == "rollback" and not pointer.is_recorded(bucket, last.move):
+        tell(Moved(last.move, True))
         pointer.record(bucket, last.move)
         return Moved(last.move, True)
     moves = pointer.history(bucket, model, stage)
     target = to or _before(moves, f"{model}@{stage}")
     if target == last.move.version:
+        tell(Moved(last.move, False))
         return Moved(last.move, False)
     stood = {one.version: one.receipt for one in moves}
     if target not in stood:
@@ -105,7 +109,8 @@ def rollback(
     if held.sha256 != stood[target]:
         raise BadInput(f"{held.folder}receipt.json is altered: another receipt stood at {model}@{stage}")
     releases.verify(bucket, held, progress)
-    return Moved(_move(bucket, last, held, stage, "rollback", reason), True)
+    made = _move(bucket, last, held, stage, "rollback", reason, lambda made: tell(Moved(made, True)))
+    return Moved(made, True)
 
 
 def last_stage(bucket: Bucket, model: str) -> str:
@@ -148,7 +153,13 @@ def _check_gate(bucket: Bucket, held: Held, last: Standing | None) -> None:
 
 
 def _move(
-    bucket: Bucket, last: Standing | None, held: Held, stage: str, kind: Literal["promote", "rollback"], reason: str
+    bucket: Bucket,
+    last: Standing | None,
+    held: Held,
+    stage: str,
+    kind: Literal["promote", "rollback"],
+    reason: str,
+    tell: Callable[[Move], None] = lambda made: None,
 ) -> Move:
     previous = Replaced(version=last.move.version, receipt=last.move.receipt) if last else None
     new = partial(
@@ -164,7 +175,7 @@ def _move(
         by=releases.who(),
         reason=one_line(reason, 500),
     )
-    return pointer.move(bucket, last, lambda at, serial: new(at=at, serial=serial))
+    return pointer.move(bucket, last, lambda at, serial: new(at=at, serial=serial), tell)
 
 
 def _before(moves: Sequence[Move], where: str) -> str:

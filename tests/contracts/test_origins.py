@@ -98,7 +98,8 @@ def test_another_seed_draws_other_pictures(tmp_path: Path) -> None:
 def test_progress_ends_at_the_total(tmp_path: Path, root: Path) -> None:
     told: list[tuple[int, int]] = []
     asked = Request("any", 3, 32, tmp_path, lambda done, total: told.append((done, total)))
-    for pictures in (folder.fetch(folder.Options(root=str(root)), asked), shapes.fetch(shapes.Options(), asked)):
+    few = shapes.Options(images_per_class=4)
+    for pictures in (folder.fetch(folder.Options(root=str(root)), asked), shapes.fetch(few, asked)):
         count = len(list(pictures))
         assert told[-1] == (count, count)
         assert told == sorted(told)

@@ -281,6 +281,9 @@ def _unknown(bucket: Bucket, wanted: Reference) -> str:
     if not known:
         return f"no release of {wanted.model} in bucket {bucket.store.bucket}; models here: {_list(models(bucket))}"
     if wanted.version:
+        where = folder(wanted.model, wanted.version)
+        if bucket.keys(where):
+            return f"{where}receipt.json is missing: {wanted} was never finished, or it was removed; {sealed.REMEDY}"
         return f"{wanted} does not exist; versions of {wanted.model}: {_list(known[-10:])}"
     standing = pointer.stages(bucket, wanted.model)
     in_use = f"stages of {wanted.model} in use: {_list(standing)}"

@@ -3,6 +3,7 @@
 A receipt holds the hash of every file, so its signature covers the whole release.
 """
 
+import json
 import os
 import tempfile
 from collections.abc import Callable
@@ -62,7 +63,7 @@ def sign(receipt: bytes) -> bytes | None:
             config.sign(folder, signature)
         except (ValueError, TypeError) as error:  # TypeError: a password is missing, or is not asked for
             raise BadInput(f"{PRIVATE}: {key} cannot sign: {one_line(str(error), 120)}") from None
-        return signature.read_bytes()
+        return _spelt(signature.read_bytes())
 
 
 def check(receipt: bytes, fetch: Callable[[], bytes | None], where: str) -> None:
@@ -79,6 +80,8 @@ def check(receipt: bytes, fetch: Callable[[], bytes | None], where: str) -> None
     if not keys:
         return
     signature = fetch()
+    if signature is not None and signature != _spelt(signature):
+        raise BadInput(f"{where} is altered: it is not as it was written; do not use this release")
     if signature is None:
         raise BadInput(
             f"{where} is missing: the release is not signed, and {PUBLIC} asks for a signature; "
@@ -106,6 +109,14 @@ def _mismatch(receipt: bytes, signature: bytes, key: Path) -> str:
         except Exception as error:  # whatever a forged file makes of its parser means no
             return one_line(str(error), 120) or type(error).__name__
     return ""
+
+
+def _spelt(signature: bytes) -> bytes:
+    """The signature in its one spelling, so that no byte of it can change unseen; b"" if it is none."""
+    try:
+        return json.dumps(json.loads(signature), separators=(",", ":")).encode()
+    except (ValueError, RecursionError):
+        return b""
 
 
 def _lay_out(scratch: Path, receipt: bytes) -> tuple[Path, Path]:

@@ -1,5 +1,6 @@
 """Load a release and predict with LiteRT alone: no TensorFlow, no DVC, no git."""
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -121,7 +122,7 @@ def find(reference: str | PathLike[str], progress: Progress = lambda done, total
         progress: called with bytes done and bytes in all while it is pulled.
     """
     text = str(reference)
-    if "@" in text and not Path(text).is_dir():
+    if "@" in text and not os.path.isdir(text):  # unlike Path's, it takes any text
         return cache.pull(names.reference(text), progress)
     return cache.open_folder(Path(text))
 

@@ -123,8 +123,9 @@ def diff(old: Wanted, new: Wanted) -> None:
     from graft.commands import show
     from graft.hub import names, releases
 
+    references = [names.reference(wanted) for wanted in (old, new)]
     with _bucket() as bucket:
-        one, other = (releases.find(bucket, names.reference(wanted)).receipt for wanted in (old, new))
+        one, other = (releases.find(bucket, wanted).receipt for wanted in references)
     show.diff(one, other)
 
 

@@ -105,7 +105,7 @@ def open_folder(folder: Path) -> Pulled:
     """
     try:
         data = (folder / RECEIPT).read_bytes()
-    except OSError:
+    except (OSError, ValueError):  # ValueError: NUL in the name
         raise BadInput(f"{folder} holds no release: {RECEIPT} is missing; graft pull -o makes such a folder") from None
     found = receipt.parse(Receipt, sealed.unseal(data, str(folder / RECEIPT)), str(folder / RECEIPT))
     signing.check(data, lambda: _bytes(folder / SIGNATURE), str(folder / SIGNATURE))

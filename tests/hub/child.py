@@ -4,11 +4,14 @@ hundreds of them take minutes instead of an hour.
 `graft publish` needs a finished workspace; `publish` here publishes a little release.
 """
 
+import io
+import json
 import multiprocessing
 import os
 import signal
 import sys
 import tempfile
+import traceback
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
@@ -129,4 +132,19 @@ def _switch(model: str, new: str, times: str) -> None:
             stages.promote(bucket, reference(f"{model}@{new}"), "prod")
 
 
-_VERBS = {"publish": _publish, "switch": _switch}
+def _lines(lines: str) -> None:
+    """Run many command lines of graft; print the exit code and the errors of each."""
+    ends = []
+    for line in json.loads(lines):
+        sys.argv, sys.stderr = ["graft", *line], io.StringIO()
+        try:
+            cli.main()
+            ends.append((0, sys.stderr.getvalue()))
+        except SystemExit as end:
+            ends.append((end.code, sys.stderr.getvalue()))
+        except Exception:
+            ends.append((-1, traceback.format_exc()))
+    print(json.dumps(ends))
+
+
+_VERBS = {"publish": _publish, "switch": _switch, "lines": _lines}

@@ -1,10 +1,21 @@
 """Every service of a workspace, in the order in which they start."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from graft.core.errors import UsageError
 from infra import store
 from infra.service import Service
 
 
-def of(root: Path) -> list[Service]:
-    return [store.of(root)]
+def of(root: Path, names: Sequence[str] | None = None) -> list[Service]:
+    """Those called `names`; all of them without names.
+
+    Raises:
+        UsageError: none is called so.
+    """
+    every = [store.of(root)]
+    known = [service.name for service in every]
+    if unknown := sorted(set(names or ()) - set(known)):
+        raise UsageError(f"'{unknown[0]}' is no service; services: {', '.join(known)}")
+    return [service for service in every if not names or service.name in names]

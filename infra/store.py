@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,11 +134,13 @@ class Local:
                 raise EnvironmentProblem(
                     f"{local.credentials_file(self.folder)} is gone; type: graft down, then graft up (the keys are new)"
                 )
-            self._wait()
+            self._wait(_listen)
             return [f"already up at {self.store.endpoint}, bucket {self.store.bucket}"]
         self._start_server()
-        self._wait()
-        return [f"up at {self.store.endpoint}", *self._set_up()]
+        self._wait(_listen)
+        done = bucket.set_up(self.store)
+        self._wait(_keep)
+        return [f"up at {self.store.endpoint}", *done, self._promises()]
 
     def _start_server(self) -> None:
         free_mb = shutil.disk_usage(self.folder).free // 1_000_000
@@ -157,8 +160,8 @@ class Local:
         command = weed.command(self.folder, ports, config)
         process.start(command, self.folder, self._record, self._log, weed.environment(self.folder))
 
-    def _wait(self) -> None:
-        """Until the server answers.
+    def _wait(self, ask: Callable[[Any], object]) -> None:
+        """Until the server answers `ask`.
 
         Raises:
             EnvironmentProblem: it ended, or does not answer in time.
@@ -168,7 +171,7 @@ class Local:
         while True:
             try:
                 with explained(store, ""):
-                    s3.list_buckets()
+                    ask(s3)
                     return
             except EnvironmentProblem as error:
                 if process.running(self._record) is None:
@@ -181,22 +184,32 @@ class Local:
         lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
         return one_line((lines or ["it said nothing"])[-1], 200)
 
-    def _set_up(self) -> list[str]:
-        """The bucket; then its promises, but once per release of SeaweedFS: losers of a race wait for seconds."""
-        done, all_ = bucket.set_up(self.store), len(conformance.PROMISES)
-        said, release = self._said(), weed.release()
+    def _promises(self) -> str:
+        """Tried once per release of SeaweedFS: those who lose a race there wait for seconds."""
+        every, said, release = len(conformance.PROMISES), self._said(), weed.release()
         if said.get("kept_by") == release:
-            return [*done, f"promises: all {all_} kept when this SeaweedFS was first started"]
+            return f"promises: all {every} kept when this SeaweedFS was first started"
         try:
             conformance.require(self.store)
         except PromisesBroken:
             process.stop(self._record, DOWN_WITHIN_S)
             raise
         self._say(said | {"kept_by": release})
-        return [*done, f"promises: all {all_} kept"]
+        return f"promises: all {every} kept"
 
     def _say(self, said: dict[str, Any]) -> None:
         write_private(local.connection_file(self.folder), json.dumps(said, indent=2) + "\n")
+
+
+def _listen(s3: Any) -> None:
+    s3.list_buckets()
+
+
+def _keep(s3: Any) -> None:
+    """After a restart objects cannot be read until the part that keeps them has made itself known, seconds later."""
+    there = {"Bucket": BUCKET, "Key": f"{conformance.PREFIX}/ready"}
+    written = s3.put_object(**there, Body=b"ready")
+    s3.delete_object(**there, VersionId=written["VersionId"])
 
 
 def _size(bytes_: int) -> str:

@@ -3,7 +3,7 @@
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,9 +96,10 @@ def make_bucket(server: Server, process: subprocess.Popen[bytes], log: Path) -> 
     client, end = connect(server), time.monotonic() + UP_WITHIN_S
     while True:
         try:
-            client.create_bucket(Bucket=server.bucket)
-            break
-        except client.exceptions.BucketAlreadyOwnedByYou:
+            with suppress(client.exceptions.BucketAlreadyOwnedByYou):
+                client.create_bucket(Bucket=server.bucket)
+            client.put_object(Bucket=server.bucket, Key="ready", Body=b"x")  # volumes turn up later than the port
+            client.delete_object(Bucket=server.bucket, Key="ready")
             break
         except (BotoCoreError, ClientError) as error:
             if process.poll() is not None or time.monotonic() > end:

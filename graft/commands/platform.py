@@ -6,33 +6,35 @@ from typing import Annotated
 import typer
 
 app = typer.Typer()
+Names = Annotated[list[str] | None, typer.Argument(metavar="[SERVICE]...", help="Only these.", show_default=False)]
 
 
 @app.command()
-def up() -> None:
+def up(names: Names = None) -> None:
     """Start this workspace's store, or try the one that the environment names."""
     from infra import services
     from tasks.workspace import Workspace
 
-    for service in services.of(Workspace.find().root):
+    for service in services.of(Workspace.find().root, names):
         for line in service.start():
             print(f"{service.name}: {line}", flush=True)
     print('Commands run here find it. For other programs and folders: eval "$(graft status --env)"')
 
 
 @app.command()
-def down() -> None:
+def down(names: Names = None) -> None:
     """Stop what `graft up` started; data and keys stay."""
     from infra import services
     from tasks.workspace import Workspace
 
-    for service in reversed(services.of(Workspace.find().root)):
+    for service in reversed(services.of(Workspace.find().root, names)):
         for line in service.stop():
             print(f"{service.name}: {line}", flush=True)
 
 
 @app.command()
 def status(
+    names: Names = None,
     env: Annotated[
         bool, typer.Option("--env", help='Print the environment for other programs: eval "$(graft status --env)".')
     ] = False,
@@ -41,7 +43,7 @@ def status(
     from infra import services
     from tasks.workspace import Workspace
 
-    found = services.of(Workspace.find().root)
+    found = services.of(Workspace.find().root, names)
     if env:
         for service in found:
             for name, value in service.environment().items():

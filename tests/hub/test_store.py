@@ -51,6 +51,7 @@ def test_a_wrong_key_is_told_from_a_wrong_secret_and_where_to_look(s3: Any, monk
     for key, secret, code in wrong:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+        boto3.setup_default_session()  # it keeps the first credentials that it finds
         told = refusal(s3.bucket, s3.endpoint)
         assert told.startswith(f"{s3.endpoint} does not accept these credentials ({code})")
         assert "AWS_ACCESS_KEY_ID" in told and secret not in told

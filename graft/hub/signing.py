@@ -30,8 +30,8 @@ def new_keys(folder: Path) -> tuple[Path, Path]:
     private, public = (folder / name for name in NAMES)
     if there := [path for path in (private, public) if path.exists()]:
         raise BadInput(f"{there[0]} exists; keys are never overwritten: name another folder")
-    password = os.environ.get(PASSWORD)
-    lock = serialization.BestAvailableEncryption(password.encode()) if password else serialization.NoEncryption()
+    password = _password()
+    lock = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
     pair = ec.generate_private_key(ec.SECP256R1())
     pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
     folder.mkdir(parents=True, exist_ok=True)
@@ -57,9 +57,7 @@ def sign(receipt: bytes) -> bytes | None:
         folder, signature = _lay_out(Path(scratch), receipt)
         try:
             signer: Any = signing.Config  # its constructor is not typed
-            config = signer().use_elliptic_key_signer(
-                private_key=_key_file(PRIVATE, key), password=os.environ.get(PASSWORD)
-            )
+            config = signer().use_elliptic_key_signer(private_key=_key_file(PRIVATE, key), password=_password())
             config.sign(folder, signature)
         except (ValueError, TypeError) as error:  # TypeError: a password is missing, or is not asked for
             raise BadInput(f"{PRIVATE}: {key} cannot sign: {one_line(str(error), 120)}") from None
@@ -132,6 +130,11 @@ def _key_file(setting: str, key: str) -> Path:
     if not path.is_file():
         raise BadInput(f"{setting} is {one_line(key, 200)}, which is no file; graft keys new makes a pair")
     return path
+
+
+def _password() -> bytes | None:
+    """As bytes: model-signing 1.1 asks for text and hands it on to a library that takes bytes alone."""
+    return os.environ.get(PASSWORD, "").encode() or None
 
 
 def _library() -> Any:

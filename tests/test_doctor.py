@@ -2,7 +2,14 @@
 
 import socket
 
+import boto3
+import pytest
+
+from graft.hub import conformance
+from tasks import doctor
+from tests import liar
 from tests.conftest import Place
+from tests.store import Server
 
 
 def examined(place: Place, **environment: str) -> tuple[int, str]:
@@ -39,3 +46,21 @@ def test_a_store_that_is_down_and_a_wrong_pin_are_named_with_the_remedy(place: P
     broken = [line for line in told.splitlines() if line.startswith("✗")]
     assert {line.split()[1] for line in broken} == {"fastapi", "params.yaml", "object", "Prefect"}
     assert endpoint in told and "seed is -7" in told and "make .venv/ready" in told
+
+
+def test_a_store_is_tried_and_a_key_that_cannot_try_it_is_a_note(
+    credentials: None, s3: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRAFT_BUCKET", s3.bucket)
+    monkeypatch.setattr(conformance, "PROMISES", conformance.PROMISES[:2])  # the races take seconds
+    there, kept = doctor._store()
+    assert (there.state, kept.state, kept.found) == ("fine", "fine", "all 2 kept")
+    with liar.liar(s3, liar.listing(liar.without_its_last)) as lying:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", lying.endpoint)
+        there, broken = doctor._store()
+    assert (there.state, broken.state) == ("fine", "broken") and "listed 0" in broken.found
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3.endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "lister")
+    boto3.setup_default_session()  # it keeps the first credentials that it finds
+    there, untried = doctor._store()
+    assert (there.state, untried.state) == ("fine", "note") and "denied" in untried.found

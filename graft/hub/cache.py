@@ -82,7 +82,7 @@ def copy(pulled: Pulled, to: Path) -> Path:
         BadInput: the folder holds something else.
     """
     to = to.absolute()
-    with _disk(to.parent):
+    with _disk(to.parent, "name another folder with -o"):
         to.parent.mkdir(parents=True, exist_ok=True)
         with _locked(to.parent / f".{to.name}.lock"):
             if to.exists() and not to.is_dir() or to.is_dir() and any(to.iterdir()) and not (to / RECEIPT).is_file():
@@ -90,7 +90,10 @@ def copy(pulled: Pulled, to: Path) -> Path:
             if to.is_dir() and (to / RECEIPT).is_file() and _is_sound(to, pulled.receipt):
                 return to
             with _aside(to) as aside:
-                shutil.copytree(pulled.folder, aside)
+                aside.mkdir()
+                signed = [SIGNATURE] if (pulled.folder / SIGNATURE).is_file() else []
+                for name in (*pulled.receipt.contents.files, RECEIPT, *signed):
+                    shutil.copyfile(pulled.folder / name, aside / name)
                 if not _is_sound(aside, pulled.receipt):
                     raise BadInput(f"{pulled.folder} changed while it was copied; type the same command again")
                 _replace(aside, to)
@@ -248,10 +251,10 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _disk(folder: Path) -> Iterator[None]:
+def _disk(folder: Path, elsewhere: str = "set GRAFT_CACHE") -> Iterator[None]:
     """A full or unwritable disk as one clear line."""
     try:
         yield
     except OSError as error:
-        where = error.filename or folder
-        raise EnvironmentProblem(f"{where}: {error.strerror or error}; make room, or set GRAFT_CACHE") from None
+        where = error.filename2 or error.filename or folder
+        raise EnvironmentProblem(f"{where}: {error.strerror or error}; make room, or {elsewhere}") from None

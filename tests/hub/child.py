@@ -8,6 +8,7 @@ import io
 import json
 import multiprocessing
 import os
+import resource
 import signal
 import sys
 import tempfile
@@ -147,4 +148,11 @@ def _lines(lines: str) -> None:
     print(json.dumps(ends))
 
 
-_VERBS = {"publish": _publish, "switch": _switch, "lines": _lines}
+def _small(*command: str) -> None:
+    """A command of graft on a disk that takes no file over 1 KiB."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, resource.RLIM_INFINITY))
+    sys.argv = ["graft", *command]
+    cli.main()
+
+
+_VERBS = {"publish": _publish, "switch": _switch, "lines": _lines, "small": _small}

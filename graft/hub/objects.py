@@ -51,7 +51,7 @@ class Objects:
 
     def __init__(self, store: Store, prefix: str) -> None:
         self.store, self._prefix = store, prefix
-        self._client = stores.client(store)
+        self._client = stores.client(store, checksums=False)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -105,7 +105,8 @@ class Objects:
         from boto3.s3.transfer import TransferConfig
 
         config = TransferConfig(multipart_chunksize=PART_BYTES, use_threads=False)
-        self._client.upload_file(str(path), self.store.bucket, self._prefix + key, Config=config)
+        checked = {"ChecksumAlgorithm": "CRC32"}
+        self._client.upload_file(str(path), self.store.bucket, self._prefix + key, ExtraArgs=checked, Config=config)
 
     def _stream(self, key: str, file: IO[bytes] | None, tell: Tell) -> str:
         body = self._client.get_object(Bucket=self.store.bucket, Key=self._prefix + key)["Body"]

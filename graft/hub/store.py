@@ -66,11 +66,13 @@ def at(bucket: str) -> Store:
     return Store(bucket, os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "")
 
 
-def client(store: Store, connections: int = 10) -> Any:
+def client(store: Store, connections: int = 10, checksums: bool = True) -> Any:
     """A boto3 client with bounded waits, CONNECT_S and READ_S; three tries of each request, or AWS_MAX_ATTEMPTS.
 
     Args:
         connections: how many threads may use it at once.
+        checksums: have the client compute one of its own for every body; a caller that sends and compares digests
+            itself saves a reading.
     """
     os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")  # off AWS the look-up waits for seconds
     from botocore.config import Config
@@ -80,7 +82,8 @@ def client(store: Store, connections: int = 10) -> Any:
         retries["total_max_attempts"] = ATTEMPTS
     proxies = {"proxies": dict[str, str]()} if store.is_loopback else {}
     waits = {"connect_timeout": CONNECT_S, "read_timeout": READ_S}
-    config = Config(**waits, retries=retries, max_pool_connections=connections, **proxies)
+    digests = {} if checksums else dict.fromkeys(_CHECKSUMS, "when_required")
+    config = Config(**waits, retries=retries, max_pool_connections=connections, **digests, **proxies)
     session = _session(store)
     region = _region(store, session) or None
     return session.client("s3", endpoint_url=store.endpoint or None, region_name=region, config=config)
@@ -123,6 +126,7 @@ def _region(store: Store, session: Any) -> str:
     return said or (local.REGION if store.endpoint else "")
 
 
+_CHECKSUMS = ("request_checksum_calculation", "response_checksum_validation")
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 _PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy")
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import socket
 import stat
 import subprocess
@@ -291,16 +290,31 @@ def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
     assert "store cannot be made: Not a directory" in site.refused("up", "store")
 
 
-def test_a_folder_that_may_not_be_written_is_named(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != site.folder)  # root may write everywhere
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write everywhere")
+def test_a_folder_that_may_not_be_written_is_named(site: Site) -> None:
+    site.folder.chmod(0o500)
     with pytest.raises(EnvironmentProblem, match="store cannot be written by this user; mend its owner or mode"):
         site.local.start()
+    site.folder.chmod(0o700)
 
 
-def test_a_full_disk_is_told_before_anything_starts(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    full = shutil.disk_usage("/")._replace(free=12_000_000)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: full)
-    with pytest.raises(EnvironmentProblem, match=f"^12 MB are free in .* the store wants {NEEDED_MB}: free some$"):
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 16 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(disk)], capture_output=True, text=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"only the superuser can mount a small disk: {mounted.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_is_told_before_anything_starts(small_disk: Path) -> None:
+    site = make_site(small_disk)
+    with pytest.raises(EnvironmentProblem, match=rf"^1\d MB are free in .* the store wants {NEEDED_MB}: free some$"):
         site.local.start()
     assert site.server is None
 

@@ -19,10 +19,11 @@ check: .venv/ready  ## format, lint, types, tests: what CI runs
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-bench: .venv/ready  ## speed of the default data, data gate and store; is the scratch net undertrained (after `make demo`; long)
+bench: .venv/ready  ## speed of the default data, data gate, store and DVC remote; is the scratch net undertrained (after `make demo`; long)
 	$(BIN)/python -m benchmarks.glyphs
 	$(BIN)/python -m benchmarks.gate
 	$(BIN)/python -m benchmarks.s3
+	$(BIN)/python -m benchmarks.remote
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m benchmarks.budget
 
 faults: .venv/ready  ## the long part of the fault tests: a kill at every stage and more

@@ -1,6 +1,7 @@
 """What Prefect must find before it is imported: no telemetry, no state outside the workspace, a server."""
 
 import atexit
+import json
 import os
 import socket
 import subprocess
@@ -34,7 +35,7 @@ def prepare(root: Path) -> None:
 
 
 def start_server(root: Path) -> None:
-    """Unless `PREFECT_API_URL` names one, start a server that lives as long as this process and shows its pages.
+    """Unless `PREFECT_API_URL` names one or `graft up` started one, start one that lives as long as this process.
 
     Prefect's own temporary server would outlive a killed run. To be called before Prefect is imported: at exit, what
     was registered first is done last, and Prefect still sends logs when it goes.
@@ -42,7 +43,7 @@ def start_server(root: Path) -> None:
     Raises:
         EnvironmentProblem: it does not start.
     """
-    if os.environ.get("PREFECT_API_URL"):
+    if os.environ.get("PREFECT_API_URL") or _use_platform(root):
         return
     port = _free_port()
     url = f"http://127.0.0.1:{port}/api"
@@ -54,6 +55,18 @@ def start_server(root: Path) -> None:
         process = subprocess.Popen([*command, *options], cwd=root, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
     atexit.register(_stop, process)
     _wait(url, process, log)
+
+
+def _use_platform(root: Path) -> bool:
+    """Whether the server of `graft up` answers; then this process, and its children, are its clients."""
+    try:
+        address = str(json.loads((_home(root) / "server.json").read_bytes())["address"])
+        login = (_home(root) / "login").read_text(encoding="utf-8").strip()
+        with urllib.request.urlopen(f"{address}/health", timeout=5):
+            os.environ |= {"PREFECT_API_URL": address, "PREFECT_API_AUTH_STRING": login}
+            return True
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _home(root: Path) -> Path:

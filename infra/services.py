@@ -5,7 +5,10 @@ from pathlib import Path
 
 from graft.core.errors import UsageError
 from infra import store
+from infra.deployments import Deployments
+from infra.server import Server
 from infra.service import Service
+from infra.worker import Worker
 
 
 def of(root: Path, names: Sequence[str] | None = None) -> list[Service]:
@@ -14,7 +17,8 @@ def of(root: Path, names: Sequence[str] | None = None) -> list[Service]:
     Raises:
         UsageError: none is called so.
     """
-    every = [store.of(root)]
+    server = Server(root)
+    every: list[Service] = [store.of(root), server, Worker(server), Deployments(server)]
     known = [service.name for service in every]
     if unknown := sorted(set(names or ()) - set(known)):
         raise UsageError(f"'{unknown[0]}' is no service; services: {', '.join(known)}")

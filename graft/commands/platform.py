@@ -11,7 +11,7 @@ Names = Annotated[list[str] | None, typer.Argument(metavar="[SERVICE]...", help=
 
 @app.command()
 def up(names: Names = None) -> None:
-    """Start this workspace's store, or try the one that the environment names."""
+    """Start store, Prefect server and worker, and register what may be started from Prefect's pages."""
     from infra import services
     from tasks.workspace import Workspace
 
@@ -23,7 +23,7 @@ def up(names: Names = None) -> None:
 
 @app.command()
 def down(names: Names = None) -> None:
-    """Stop what `graft up` started; data and keys stay."""
+    """Stop what `graft up` started; data, history and keys stay."""
     from infra import services
     from tasks.workspace import Workspace
 

@@ -24,6 +24,7 @@ bench: .venv/ready  ## speed of the default data, data gate, store and DVC remot
 	$(BIN)/python -m benchmarks.gate
 	$(BIN)/python -m benchmarks.s3
 	$(BIN)/python -m benchmarks.remote
+	$(BIN)/python -m benchmarks.predict
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m benchmarks.budget
 
 faults: .venv/ready  ## the long part of the fault tests: a kill at every stage and more

@@ -1,6 +1,7 @@
 """The report page: what it claims, what it must not let through, and that it stands on its own."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -100,6 +101,11 @@ def full(classes: tuple[str, ...] = CLASSES, pictures_px: int = 16) -> Facts:
             "seed": 1,
             "pictures": 3200,
             "keras": {"accuracy": 0.575},
+            "calibration": {
+                "temperature": 2.2,
+                "before": {"expected_calibration_error": 0.278},
+                "after": {"expected_calibration_error": 0.071},
+            },
             "files": {"model.tflite": file | {"passed": True}, f"{HOSTILE}.tflite": refused},
         },
         seconds=[
@@ -169,6 +175,12 @@ def test_the_verdict_follows_the_interval(points: float, said: str, opening: str
 
 def test_an_interval_that_touches_zero_tells_nothing_apart() -> None:
     assert verdict({"points": 2.0, "ci95": [0.0, 4.0]}) == "not told apart"
+
+
+def test_calibration_is_told_where_it_was_measured_and_left_out_where_not(page: str) -> None:
+    assert "a temperature of 2.20" in page and "27.8" in page and "<b>7.1" in page
+    export = {key: value for key, value in full().export.items() if key != "calibration"}
+    assert "temperature" not in render(replace(full(), export=export))
 
 
 def test_hostile_names_are_text_everywhere() -> None:

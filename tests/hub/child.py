@@ -9,6 +9,7 @@ import json
 import multiprocessing
 import os
 import resource
+import shutil
 import signal
 import sys
 import tempfile
@@ -60,7 +61,7 @@ class Child:
     """One running command."""
 
     def __init__(self, folder: Path, command: Command, environment: dict[str, str]) -> None:
-        self._said = Path(tempfile.mkdtemp(dir=folder))
+        self._said = Path(tempfile.mkdtemp())
         wanted = {**os.environ, **environment}
         self._process: BaseProcess = FORKS.Process(target=_work, args=(folder, self._said, command, wanted))
         self._process.start()
@@ -72,6 +73,7 @@ class Child:
             self.kill()
             self._process.join()
         out, err = ((self._said / name).read_text(errors="replace") for name in ("out", "err"))
+        shutil.rmtree(self._said)
         assert self._process.exitcode is not None
         return Ended(self._process.exitcode, out, err)
 

@@ -14,7 +14,7 @@ from graft.hub import store as stores
 from graft.hub.objects import Listed, Objects, md5_of
 from graft.hub.store import Store
 from tasks import transfer
-from tasks.adapters import dvc, dvc_cache, dvc_config, lock, tracked
+from tasks.adapters import dvc_cache, dvc_config, lock, tracked
 from tasks.adapters.dvc_cache import Item
 from tasks.adapters.files import remove_leftovers
 from tasks.transfer import JOBS, Finding
@@ -93,6 +93,8 @@ def pull(place: Workspace, console: "Console", jobs: int = JOBS) -> None:
         BadInput: an object is missing or altered in the store; or something stands where an output would be written.
         EnvironmentProblem: the store does not answer, or the disk is full.
     """
+    from tasks.adapters import dvc  # loads NumPy, which would be a tenth of a push
+
     started = time.monotonic()
     cache = dvc_config.cache_folder(place.root)
     outputs = [item for item in dvc_cache.outputs(place.root) if item.needed]

@@ -93,7 +93,7 @@ def pull(place: Workspace, console: "Console", jobs: int = JOBS) -> None:
         BadInput: an object is missing or altered in the store; or something stands where an output would be written.
         EnvironmentProblem: the store does not answer, or the disk is full.
     """
-    from tasks.adapters import dvc  # loads NumPy, which would be a tenth of a push
+    from tasks.adapters import dvc  # loads NumPy, which a push can do without
 
     started = time.monotonic()
     cache = dvc_config.cache_folder(place.root)

@@ -12,6 +12,7 @@ from infra import store
 from infra import weed as weed_server
 from infra.files import write_private
 
+MANY = "-volume.max=10000"  # each bucket takes seven, and a test has a bucket of its own; by itself it counts free GB
 UP_WITHIN_S = 60
 NOBODIES = ("puller", "trainer")
 
@@ -40,7 +41,7 @@ class Weed:
         (self._folder / "data").mkdir(exist_ok=True)
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                weed_server.command(self._folder, self._ports, identities(self._folder, self.server)),
+                [*weed_server.command(self._folder, self._ports, identities(self._folder, self.server)), MANY],
                 cwd=self._folder,
                 env=weed_server.environment(self._folder),
                 stdin=subprocess.DEVNULL,

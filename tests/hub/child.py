@@ -66,6 +66,10 @@ class Child:
         self._process: BaseProcess = FORKS.Process(target=_work, args=(folder, self._said, command, wanted))
         self._process.start()
 
+    @property
+    def is_running(self) -> bool:
+        return self._process.exitcode is None
+
     def end(self) -> Ended:
         """What it left, once it has ended."""
         self._process.join(SLOW_S)

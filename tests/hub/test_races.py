@@ -117,10 +117,10 @@ def read_during_switches(bucket: Bucket, folder: Path, monkeypatch: pytest.Monke
             stages.promote(bucket, reference(f"plants@{version}"), stage)
     content = {f"v{seed}": draft(folder, seed)[1]["model.tflite"].read_bytes() for seed in (1, 2)}
     switching = child.start(folder, "switch", "plants", "v2", str(moves))
-    seen = []
-    for number in range(reads):
-        if number % 10 == 0:  # an empty cache: every byte comes anew
-            monkeypatch.setenv("GRAFT_CACHE", str(folder / f"cache-{number}"))
+    seen: list[str] = []
+    while len(seen) < reads or switching.is_running:
+        if len(seen) % 10 == 0:  # an empty cache: every byte comes anew
+            monkeypatch.setenv("GRAFT_CACHE", str(folder / f"cache-{len(seen)}"))
         pulled = cache.pull(reference("plants@prod"))
         assert not pulled.warning
         assert (pulled.folder / "model.tflite").read_bytes() == content[pulled.receipt.version]

@@ -137,23 +137,27 @@ def fill_in(platform: Platform, browser: Any, name: str, values: dict[str, str])
         browser.find_element("css selector", "button[type=submit]").click()
         wait_until(lambda: not passwords(browser), 30, "being logged in")
     browser.get(address)
-    fields = wait_until(lambda: browser.find_elements("css selector", "textarea"), 30, "the form")
-    assert "Why; kept in the history." in text(browser)
-    for field, value in zip(fields, values.values(), strict=False):
+    wait_until(lambda: "Why; kept in the history." in text(browser), 30, "the form with its help")
+    for field, value in zip(browser.find_elements("css selector", "textarea"), values.values(), strict=False):
         field.send_keys(value)
-    time.sleep(0.5)  # the form takes what was typed when typing rests
-    for button in browser.find_elements("css selector", "button"):
-        if button.text == "Submit":
-            button.click()
-    started = wait_until(lambda: newest(platform, number), 30, "a run")
+    before = runs(platform, number)
+    started = wait_until(lambda: submitted(platform, browser, number, before), 60, "a run")
     browser.get(f"{platform.server.page}/runs/flow-run/{started}")
 
 
-def newest(platform: Platform, deployment: str) -> str:
-    """The newest run of the deployment that has not ended."""
-    wanted = {"deployments": {"id": {"any_": [deployment]}}, "sort": "START_TIME_DESC", "limit": 1}
-    found = platform.server.ask("POST", "/flow_runs/filter", wanted)
-    return str(found[0]["id"]) if found and found[0]["state_type"] not in ("COMPLETED", "FAILED") else ""
+def submitted(platform: Platform, browser: Any, number: str, before: set[str]) -> str:
+    """Press the form's button: it does nothing until the form has taken what was typed. The run's id, or ""."""
+    for button in browser.find_elements("css selector", "button"):
+        if button.text == "Submit":
+            button.click()
+            time.sleep(2)
+    return next(iter(runs(platform, number) - before), "")
+
+
+def runs(platform: Platform, deployment: str) -> set[str]:
+    """Ids of the deployment's runs."""
+    wanted = {"deployments": {"id": {"any_": [deployment]}}}
+    return {str(one["id"]) for one in platform.server.ask("POST", "/flow_runs/filter", wanted)}
 
 
 def passwords(browser: Any) -> Any:

@@ -62,9 +62,8 @@ def finish(place: Place) -> None:
     assert [path.name for path in (place.root / ".graft").glob("validate-*")] == []
 
 
-@pytest.mark.parametrize(
-    "stage", [stage if stage == "ingest" else pytest.param(stage, marks=pytest.mark.sweep) for stage in STAGES]
-)
+@pytest.mark.sweep
+@pytest.mark.parametrize("stage", STAGES)
 def test_a_run_killed_at_a_stage_finishes_with_the_same_figures(copied: Place, stage: str) -> None:
     undisturbed = metrics(copied)
     shutil.rmtree(copied.root / ".dvc" / "cache")  # nothing to restore the killed stage's result from

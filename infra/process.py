@@ -102,6 +102,8 @@ def _become(record: Path, log: Path, command: list[str], environment: dict[str, 
     from infra.files import write_private
 
     os.setsid()
+    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sign, signal.SIG_DFL)  # who is started in the background of a script would be deaf to SIGINT
     mine = {"pid": os.getpid(), "began": _began(os.getpid()), "since": time.time()}
     write_private(record, json.dumps(mine))
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

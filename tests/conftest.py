@@ -64,6 +64,20 @@ COPIED = (
 )
 
 
+LONG = ("flows/test_faults", "test_cli", "test_edge", "flows/test_train", "browser/", "flows/", "infra/", "tasks/")
+"""Files that take longest go first: what is left to one process at the end is short."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the files; within a file tests stay in order."""
+
+    def rank(item: pytest.Item) -> int:
+        where = item.path.relative_to(ROOT / "tests").as_posix()
+        return next((index for index, long in enumerate(LONG) if where.startswith(long)), len(LONG))
+
+    items.sort(key=rank)
+
+
 @dataclass(frozen=True)
 class Place:
     """A workspace and the environment of the commands that run in it."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -61,3 +62,16 @@ def test_a_damaged_record_names_nobody(tmp_path: Path, content: str) -> None:
 def test_a_program_that_cannot_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentProblem, match="^nothing cannot be started: .*No such file or directory"):
         process.start(["/no/such/nothing"], tmp_path, tmp_path / "p.json", tmp_path / "log", {})
+
+
+def test_a_server_started_from_a_deaf_shell_still_hears(tmp_path: Path) -> None:
+    kept = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        record = started(tmp_path, "import signal, time; print(signal.getsignal(signal.SIGINT)); time.sleep(60)")
+    finally:
+        signal.signal(signal.SIGINT, kept)
+    found = process.running(record)
+    assert found
+    os.kill(found.pid, signal.SIGINT)
+    while process.running(record):
+        time.sleep(0.05)

@@ -34,6 +34,7 @@ return [light(ground(document.body)), faint];
 
 @pytest.fixture(params=["report.html", "validation.html"])
 def page(browser: Any, finished: Finished, request: pytest.FixtureRequest) -> Any:
+    browser.get_log("browser")  # what other pages complained of
     browser.get((finished[0].root / "reports" / request.param).as_uri())
     return browser
 

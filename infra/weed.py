@@ -94,6 +94,7 @@ def new_key() -> Key:
 
 
 def endpoint(ports: Sequence[int]) -> str:
+    """Base URL of S3 on a server with these ports."""
     return f"http://127.0.0.1:{ports[3]}"
 
 

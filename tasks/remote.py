@@ -148,6 +148,7 @@ def is_there(item: Item, listed: dict[str, Listed], cache: Path) -> bool:
 
 
 def size_of(item: Item, cache: Path) -> int:
+    """Bytes of an object in the cache; 0 if it is not there."""
     path = cache / item.key
     return path.stat().st_size if path.exists() else 0
 

@@ -6,17 +6,11 @@ from typing import Any, Literal
 
 import httpx
 from prefect import flow, get_run_logger, task
-from prefect.artifacts import (
-    create_link_artifact,
-    create_markdown_artifact,
-    create_progress_artifact,
-    create_table_artifact,
-    update_progress_artifact,
-)
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from flows import show
+from flows import artifacts, show
 from graft.core import settings as settings_file
 from graft.core.errors import EnvironmentProblem, GraftError, UsageError, one_line
 from tasks import report
@@ -96,7 +90,7 @@ def _run(place: Workspace, choices: Choices, first: str | None, last: str | None
     if "export" in planned:
         if worked or not place.report.exists():
             report.write(place)
-        _publish_artifacts(place)
+        artifacts.of_run(place)
     return Completed(message=f"{len(planned)} stages up to date")
 
 
@@ -132,12 +126,10 @@ def _stage(name: str) -> Any:
                 outcome = dvc.bring_up_to_date(Path(root), name, force, events, get_run_logger().info)
         except GraftError as error:
             show.current.ended(name, "failed")
-            if name == "validate":
-                _publish_verdict(Workspace(Path(root)))
+            artifacts.of_stage(name, Workspace(Path(root)))
             return failed(error)
         show.current.ended(name, outcome.what)
-        if name == "validate":
-            _publish_verdict(Workspace(Path(root)))
+        artifacts.of_stage(name, Workspace(Path(root)))
         return Completed(message=outcome.what)
 
     return bring_up_to_date
@@ -163,22 +155,3 @@ class _Events:
 
 
 STAGE_TASKS = {name: _stage(name) for name in STAGES}
-
-
-def _publish_verdict(place: Workspace) -> None:
-    """What the data gate found, at its task in Prefect's UI: a line per broken rule, and a link to the page."""
-    if not place.validation.exists() or not place.validation_page.exists():
-        return
-    found = read_json(place.validation)["found"]
-    rows = [{"rule": rule, "severity": one["severity"], "count": one["count"]} for rule, one in found.items()]
-    nothing = [{"rule": "every rule", "severity": "passed", "count": 0}]
-    create_table_artifact(rows or nothing, key="data-gate", description="What the data gate found")
-    create_link_artifact(
-        place.validation_page.as_uri(), link_text="the validation page", key="validation", description="With pictures"
-    )
-
-
-def _publish_artifacts(place: Workspace) -> None:
-    """What a person looks at in Prefect's UI: the results' table and a link to the report."""
-    create_markdown_artifact(report.markdown(place), key="results", description="What reuse gained")
-    create_link_artifact(place.report.as_uri(), link_text="the report", key="report", description="Pictures and plots")

@@ -8,21 +8,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeVar
 
-from graft.core.errors import BadInput, EnvironmentProblem, one_line
+from graft.core.errors import BadInput, EnvironmentProblem
+from graft.hub import reading
 from graft.hub import store as stores
+from graft.hub.reading import ATTEMPTS
 from graft.hub.sealed import REMEDY
 from graft.hub.store import Store
 
-CHUNK = 1 << 20
-ATTEMPTS = 3
 LOST = ("PreconditionFailed", "412", "NoSuchKey", "404")  # 404: AWS, where If-Match meets no object
 BUSY = ("ConditionalRequestConflict", "OperationAborted", "409")  # another writer is in the middle of it
 MISSING = ("NoSuchKey", "404")
 WAIT_S = 0.3
 
 T = TypeVar("T")
-Tell = Callable[[int], None]
-"""Called with the number of bytes that came in addition."""
+Tell = reading.Tell
 
 
 class Missing(BadInput):
@@ -63,7 +62,7 @@ class Bucket:
             if answer["ContentLength"] > limit:
                 answer["Body"].close()
                 raise BadInput(f"{key} has {answer['ContentLength']} bytes; such an object has at most {limit}")
-            with _telling_breaks():
+            with reading.telling_breaks():
                 return Object(answer["Body"].read(), answer["ETag"])
 
         return self._ask(key, whole)
@@ -149,43 +148,26 @@ class Bucket:
 
     def _stream(self, key: str, limit: int, file: IO[bytes] | None, tell: Tell) -> str:
         """Hash of the object's bytes as they go into `file`; an object that is too long is not read to its end."""
-        answer = self._client.get_object(Bucket=self.store.bucket, Key=key)
-        body, digest, seen = answer["Body"], hashlib.sha256(), 0
-        try:
-            with _telling_breaks():
-                for chunk in body.iter_chunks(CHUNK):
-                    seen += len(chunk)
-                    if seen > limit:
-                        break
-                    digest.update(chunk)
-                    if file:
-                        file.write(chunk)
-                    tell(len(chunk))
-        except _Broken:
-            tell(-seen)
-            raise
-        finally:
-            body.close()
-        return digest.hexdigest()
+        body = self._client.get_object(Bucket=self.store.bucket, Key=key)["Body"]
+        return reading.digest(body, hashlib.sha256(), file, tell, limit)
 
     def _ask(self, key: str, question: Callable[[], T]) -> T:
         """What `question` answers; it is asked again when the answer breaks off half way."""
         from botocore.exceptions import ClientError
 
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                with self._explained():
-                    return question()
-            except _Broken as error:
-                if attempt == ATTEMPTS:
-                    raise EnvironmentProblem(
-                        f"{key}: the answer of {self.store.endpoint or 'AWS'} broke off {ATTEMPTS} times "
-                        f"({one_line(str(error), 120)}); try again later"
-                    ) from None
-                time.sleep(WAIT_S * attempt)
-            except ClientError:
-                raise Missing(f"{key} is not in bucket {self.store.bucket}") from None
-        raise AssertionError("the last attempt returns or raises")
+        def explained() -> T:
+            with self._explained():
+                return question()
+
+        where = self.store.endpoint or "AWS"
+        try:
+            return reading.insist(
+                explained,
+                WAIT_S,
+                lambda error: EnvironmentProblem(f"{key}: {where} failed {ATTEMPTS} times ({error}); try again later"),
+            )
+        except ClientError:
+            raise Missing(f"{key} is not in bucket {self.store.bucket}") from None
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -202,21 +184,6 @@ class Bucket:
                 missing = error
         if missing:
             raise missing
-
-
-class _Broken(Exception):
-    """An answer began and did not end."""
-
-
-@contextmanager
-def _telling_breaks() -> Iterator[None]:
-    from botocore.exceptions import HTTPClientError, IncompleteReadError
-    from urllib3.exceptions import HTTPError
-
-    try:
-        yield
-    except (HTTPClientError, IncompleteReadError, HTTPError, ConnectionError, TimeoutError) as error:
-        raise _Broken(str(error)) from None
 
 
 def _same(key: str, found: str, sha256: str) -> None:

@@ -6,26 +6,24 @@ MD5 finds accidents and careless edits. Whoever can forge it can write to the st
 import base64
 import hashlib
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeVar
 
 from graft.core.errors import BadInput, EnvironmentProblem, one_line
+from graft.hub import reading
 from graft.hub import store as stores
+from graft.hub.reading import ATTEMPTS, CHUNK, Again
 from graft.hub.store import Store
 
-CHUNK = 1 << 20
-ATTEMPTS = 3  # of a whole object, each with the client's own
 WAIT_S = 0.5
 WHOLE_BYTES = 256_000_000  # what is larger goes up in parts, for which a store keeps no MD5
 PART_BYTES = 64_000_000
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
 T = TypeVar("T")
-Tell = Callable[[int], None]
-"""Called with the number of bytes that came or went in addition; negative when some have to come again."""
+Tell = reading.Tell
 
 
 class NoObject(BadInput):
@@ -110,37 +108,23 @@ class Objects:
 
     def _stream(self, key: str, file: IO[bytes] | None, tell: Tell) -> str:
         body = self._client.get_object(Bucket=self.store.bucket, Key=self._prefix + key)["Body"]
-        digest, seen = hashlib.md5(usedforsecurity=False), 0
-        try:
-            with _telling_breaks():
-                for chunk in body.iter_chunks(CHUNK):
-                    digest.update(chunk)
-                    if file:
-                        file.write(chunk)
-                    seen += len(chunk)
-                    tell(len(chunk))
-        except _Again:
-            tell(-seen)
-            raise
-        finally:
-            body.close()
-        return digest.hexdigest()
+        return reading.digest(body, hashlib.md5(usedforsecurity=False), file, tell)
 
     def _ask(self, key: str, question: Callable[[], T]) -> T:
         """What `question` answers; asked again when the answer breaks off, or the store is overloaded."""
-        attempt = 1
-        while True:
-            try:
-                with _told_apart(key, self.store):
-                    return question()
-            except _Again as error:
-                if attempt == ATTEMPTS:
-                    where = self.store.endpoint or "AWS"
-                    raise EnvironmentProblem(
-                        f"{self._prefix}{key}: {where} failed {ATTEMPTS} times ({error}); type the same command again"
-                    ) from None
-            time.sleep(WAIT_S * attempt)
-            attempt += 1
+
+        def told_apart() -> T:
+            with _told_apart(key, self.store):
+                return question()
+
+        where = self.store.endpoint or "AWS"
+        return reading.insist(
+            told_apart,
+            WAIT_S,
+            lambda error: EnvironmentProblem(
+                f"{self._prefix}{key}: {where} failed {ATTEMPTS} times ({error}); type the same command again"
+            ),
+        )
 
 
 def md5_of(path: Path, tell: Tell = lambda more: None) -> str:
@@ -158,13 +142,9 @@ def _listed(item: dict[str, Any]) -> Listed:
     return Listed(int(item["Size"]), etag if _MD5.fullmatch(etag) else "")
 
 
-class _Again(Exception):
-    """What failed may well succeed when it is tried again at once."""
-
-
 @contextmanager
 def _told_apart(key: str, store: Store) -> Iterator[None]:
-    """A fault of the moment as _Again; the rest as what it means for whoever runs this."""
+    """A fault of the moment as Again; the rest as what it means for whoever runs this."""
     from boto3.exceptions import S3UploadFailedError
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -178,20 +158,9 @@ def _told_apart(key: str, store: Store) -> Iterator[None]:
         if code == "BadDigest":
             raise Altered(f"{key} does not hold what its name says") from None
         if status >= 500 or code in ("SlowDown", "RequestTimeout"):
-            raise _Again(f"it answered {status} {one_line(code, 40)}") from None
+            raise Again(f"it answered {status} {one_line(code, 40)}") from None
         raise stores.refusal(store, code, "set GRAFT_BUCKET") from None
     except S3UploadFailedError as error:
-        raise _Again(one_line(str(error), 120)) from None
+        raise Again(one_line(str(error), 120)) from None
     except (BotoCoreError, ValueError) as error:  # the client has waited and tried again by then
         raise stores.no_answer(store, error) from None
-
-
-@contextmanager
-def _telling_breaks() -> Iterator[None]:
-    from botocore.exceptions import HTTPClientError, IncompleteReadError
-    from urllib3.exceptions import HTTPError
-
-    try:
-        yield
-    except (HTTPClientError, IncompleteReadError, HTTPError, ConnectionError, TimeoutError) as error:
-        raise _Again(f"the answer broke off: {one_line(str(error), 120)}") from None

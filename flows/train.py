@@ -1,6 +1,7 @@
 """train: ingest > validate > extract > pretrain > finetune > evaluate > export, a Prefect task per stage."""
 
 import os
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,8 +16,9 @@ from graft.core import settings as settings_file
 from graft.core.errors import EnvironmentProblem, GraftError, UsageError, one_line
 from tasks import report
 from tasks.adapters import dvc, lock
-from tasks.adapters.files import read_json, remove_leftovers
+from tasks.adapters.files import remove_leftovers
 from tasks.choices import Choices
+from tasks.fetch import origins_changed
 from tasks.ingest import fingerprint
 from tasks.workspace import ROLES, STAGES, Workspace
 
@@ -76,22 +78,40 @@ def failed(error: GraftError) -> State[Any]:
 def _run(place: Workspace, choices: Choices, first: str | None, last: str | None) -> State[Any]:
     planned = plan(first, last)
     remove_leftovers(place.written)
-    stale = dvc.stale(place.root)
     forced = {first} if first else set()
-    if "ingest" in planned and _origins_changed(place, choices):
-        forced.add("ingest")
-    worked = False
-    for name in planned:
-        due = worked or name in stale or name in forced
-        state = STAGE_TASKS[name](str(place.root), due=due, force=name in forced, return_state=True)
-        if not state.is_completed():
-            return Failed(name=state.name, message=state.message)
-        worked = worked or state.message != "up to date"
+    if "ingest" in planned and place.origins_record.exists():
+        seen = {role: fingerprint(choices.origin(role)) for role in ROLES}
+        forced |= {"ingest"} if origins_changed(place, seen) else set()
+    problem, worked = bring(place, planned, forced)
+    if problem:
+        return problem
     if "export" in planned:
         if worked or not place.report.exists():
             report.write(place)
         artifacts.of_run(place)
     return Completed(message=f"{len(planned)} stages up to date")
+
+
+def bring(
+    place: Workspace, planned: Sequence[str], forced: Set[str], pull: bool = False
+) -> tuple[State[Any] | None, bool]:
+    """Bring the stages up to date, a task each.
+
+    Args:
+        forced: run these even if nothing changed.
+        pull: take what others made from the store.
+
+    Returns:
+        The state of the stage that failed, if one did; and whether any had something to do.
+    """
+    stale, worked = dvc.stale(place.root), False
+    for name in planned:
+        due = worked or name in stale or name in forced
+        state = STAGE_TASKS[name](str(place.root), due=due, force=name in forced, pull=pull, return_state=True)
+        if not state.is_completed():
+            return Failed(name=state.name, message=state.message), worked
+        worked = worked or state.message != "up to date"
+    return None, worked
 
 
 def plan(first: str | None, last: str | None) -> list[str]:
@@ -107,23 +127,15 @@ def plan(first: str | None, last: str | None) -> list[str]:
     return list(STAGES[start : end + 1])
 
 
-def _origins_changed(place: Workspace, choices: Choices) -> bool:
-    """Whether a folder outside the workspace, which DVC does not watch, differs from what ingest read."""
-    if not place.origins_record.exists():
-        return False
-    seen = read_json(place.origins_record)
-    return any(fingerprint(choices.origin(role)) != seen.get(role, "") for role in ROLES)
-
-
 def _stage(name: str) -> Any:
     @task(name=name, task_run_name=name, retries=0, persist_result=False)
-    def bring_up_to_date(root: str, due: bool, force: bool) -> State[Any]:
+    def bring_up_to_date(root: str, due: bool, force: bool, pull: bool) -> State[Any]:
         show.current.started(name)
         try:
             outcome = dvc.Outcome(name, "up to date")
             if due:
                 events = _Events(name)
-                outcome = dvc.bring_up_to_date(Path(root), name, force, events, get_run_logger().info)
+                outcome = dvc.bring_up_to_date(Path(root), name, force, events, get_run_logger().info, pull)
         except GraftError as error:
             show.current.ended(name, "failed")
             artifacts.of_stage(name, Workspace(Path(root)))

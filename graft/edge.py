@@ -22,6 +22,9 @@ from graft.modalities import image
 Picture = str | PathLike[str] | Image.Image | NDArray[np.uint8]
 """A JPEG or PNG file, an open picture, or (height, width), (height, width, 1), (.., 3) or (.., 4) uint8; any size."""
 
+Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""(height, width, 3) uint8 -> probabilities (classes,) float32."""
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -59,7 +62,7 @@ class Model:
     def __init__(self, release: Pulled, file: str = "") -> None:
         self.release = release
         said = release.receipt.contents.model
-        self._options = _options(said.modality)
+        self._options = options(said.modality)
         self._run = _runner(release, file or said.file, self._options.size_px)
         self._lock = Lock()
 
@@ -127,7 +130,12 @@ def find(reference: str | PathLike[str], progress: Progress = lambda done, total
     return cache.open_folder(Path(text))
 
 
-def _options(modality: dict[str, Any]) -> image.Options:
+def options(modality: dict[str, Any]) -> image.Options:
+    """How a release wants its pictures, from what its receipt says.
+
+    Raises:
+        BadInput: this graft does not know it.
+    """
     try:
         if modality.get("name") == "image":
             return image.Options.model_validate({key: value for key, value in modality.items() if key != "name"})
@@ -136,20 +144,29 @@ def _options(modality: dict[str, Any]) -> image.Options:
     raise BadInput(f"the release takes {modality}, which this graft does not know; install a newer one")
 
 
-def _runner(release: Pulled, file: str, size_px: int) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
-    from ai_edge_litert.interpreter import Interpreter
-
+def _runner(release: Pulled, file: str, size_px: int) -> Run:
     runs = [name for name in release.receipt.contents.files if name.endswith(".tflite")]
     if file not in runs:
         raise BadInput(f"{file!r} is no file that runs in {release.receipt.name}; it has: {', '.join(runs) or 'none'}")
+    return runner(release.folder / file, size_px)
+
+
+def runner(path: Path, size_px: int) -> Run:
+    """What a TFLite file answers on one picture, on one thread.
+
+    Raises:
+        BadInput: it does not run here, or does not take one picture of `size_px` squared.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
     try:
-        interpreter = Interpreter(model_path=str(release.folder / file), num_threads=1)
+        interpreter = Interpreter(model_path=str(path), num_threads=1)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        raise BadInput(f"{file} of {release.receipt.name} does not run here: {str(error).splitlines()[0]}") from None
+        raise BadInput(f"{path.name} does not run here: {str(error).splitlines()[0]}") from None
     entry, exit_ = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
     if tuple(entry["shape"]) != (1, size_px, size_px, 3) or entry["dtype"] is not np.uint8:
-        raise BadInput(f"{file} takes {tuple(entry['shape'])}, not one picture of {size_px}x{size_px} uint8")
+        raise BadInput(f"{path.name} takes {tuple(entry['shape'])}, not one picture of {size_px}x{size_px} uint8")
 
     def run(sample: NDArray[np.uint8]) -> NDArray[np.float32]:
         interpreter.set_tensor(entry["index"], sample[None])

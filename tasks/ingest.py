@@ -33,7 +33,7 @@ def ingest(workspace: Workspace, settings: Settings, choices: Choices) -> None:
     for role in ROLES:
         rows += _materialise(role, workspace, settings, choices)
     manifest.write(workspace.manifest, rows)
-    files.write_json(workspace.origins_record, seen)
+    files.write_json(workspace.origins_record, seen | {"manifest": _md5(workspace.manifest)})
 
 
 def fingerprint(origin: Plugin) -> str:
@@ -95,6 +95,12 @@ def _pack(role: str, folder: Path, pictures: Iterable[Picture], modality: Plugin
             )
             rows.append(row)
     return rows
+
+
+def _md5(path: Path) -> str:
+    """What DVC will know the file by."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def _check(role: str, picture: Picture, taken: set[str]) -> None:

@@ -91,7 +91,15 @@ def gather(workspace: Workspace, settings: Settings, model: str, scratch: Path) 
     }
     for name, text in made.items():
         (scratch / name).write_text(text, encoding="utf-8")
-    kept = [workspace.evaluation, workspace.export_report, workspace.validation, workspace.report, workspace.params]
+    challenged = workspace.challenge.is_file() and _is_about(workspace.challenge, measured)
+    kept = [
+        *([workspace.challenge] if challenged else []),
+        workspace.evaluation,
+        workspace.export_report,
+        workspace.validation,
+        workspace.report,
+        workspace.params,
+    ]
     exported = {path.name: path for path in sorted(workspace.exported.iterdir())}
     return (
         exported
@@ -133,6 +141,12 @@ def _check_finished(workspace: Workspace) -> None:
         raise BadInput(
             f"{behind[0]} is not up to date, so its results are not what would be published; type: graft run"
         )
+
+
+def _is_about(challenge: Path, measured: Mapping[str, Any]) -> bool:
+    """Whether it was these files that were compared with what was live."""
+    one = files.read_json(challenge)["challenger"]
+    return bool(measured.get(one["file"], {}).get("sha256") == one["sha256"])
 
 
 def _scratch(workspace: Workspace) -> Path:

@@ -48,6 +48,24 @@ class Workspace:
     def lock(self) -> Path:
         return self.private / "run.lock"
 
+    @property
+    def runs(self) -> Path:
+        """Worktrees of scheduled runs, a number each."""
+        return self.private / "runs"
+
+    @property
+    def publishing(self) -> Path:
+        """Lock of whoever publishes from this workspace."""
+        return self.private / "publish.lock"
+
+    def last_run(self, model: str) -> Path:
+        """What the last retraining of `model` that came to an end was made from, and how it ended."""
+        return self.private / "retrain" / f"{model}.json"
+
+    def question(self, run: str) -> Path:
+        """What the suspended flow run `run` asks a person."""
+        return self.private / "questions" / f"{run}.json"
+
     def stage_record(self, stage: str) -> Path:
         """Seconds and memory of the stage's last run."""
         return self.private / "stages" / f"{stage}.json"
@@ -154,6 +172,11 @@ class Workspace:
     @property
     def export_report(self) -> Path:
         return self.root / "reports" / "export.json"
+
+    @property
+    def challenge(self) -> Path:
+        """How the exported file did against the model that is live, and whether it may take its place."""
+        return self.root / "reports" / "challenge.json"
 
     @property
     def report(self) -> Path:

@@ -34,6 +34,11 @@ def names(package: str) -> list[str]:
     return sorted(m.name for m in pkgutil.iter_modules(path) if not m.name.startswith("_"))
 
 
+def module(package: str, name: str) -> Any:
+    """The plug-in of that name, one of `names`."""
+    return importlib.import_module(f"{package}.{name}")
+
+
 def resolve(package: str, choice: Choice, setting: str) -> Plugin:
     """The plug-in that `choice` names in `package`, with its options checked.
 
@@ -48,13 +53,13 @@ def resolve(package: str, choice: Choice, setting: str) -> Plugin:
         near = difflib.get_close_matches(choice.name, known, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise BadInput(f"{setting}.name is {choice.name!r}; {_kind(package)} here: {', '.join(known)}{hint}")
-    module = importlib.import_module(f"{package}.{choice.name}")
-    options_type: type[BaseModel] = module.Options
+    found = module(package, choice.name)
+    options_type: type[BaseModel] = found.Options
     try:
         options = options_type.model_validate(choice.options)
     except ValidationError as error:
         raise BadInput(explain(error, options_type, setting)) from None
-    return Plugin(choice.name, module, options)
+    return Plugin(choice.name, found, options)
 
 
 def _kind(package: str) -> str:

@@ -192,6 +192,14 @@ class Publish(Section):
         return value
 
 
+class Retrain(Section):
+    """When a challenger may take the place of the model that is live."""
+
+    margin_points: float = Field(ge=0, le=100)
+    max_file_mb: float = Field(gt=0, le=10_000)
+    max_latency_ratio: float = Field(gt=0, le=1_000)
+
+
 class Settings(Section):
     """Everything that changes a result."""
 
@@ -204,3 +212,4 @@ class Settings(Section):
     evaluate: Evaluate
     export: Export
     publish: Publish
+    retrain: Retrain

@@ -84,8 +84,9 @@ def bring_up_to_date(
     force: bool,
     on_event: Callable[[dict[str, Any]], None],
     on_line: Callable[[str], None],
+    pull: bool = False,
 ) -> Outcome:
-    """Run one stage unless DVC finds nothing to do or has the result in its cache.
+    """Run one stage unless DVC finds nothing to do or has the result in its cache; with `pull`, or in the store.
 
     Raises:
         StageFailed: the stage ended with an error.
@@ -106,7 +107,8 @@ def bring_up_to_date(
         else:
             on_event(event)
 
-    arguments = _command("repro", "--single-item", *(["--force"] if force else []), stage)
+    options = [*(["--force"] if force else []), *(["--pull"] if pull else [])]
+    arguments = _command("repro", "--single-item", *options, stage)
     code = process.run(arguments, root, environment(root), read)
     text = "\n".join(lines)
     if failure:

@@ -41,6 +41,22 @@ def cache_folder(root: Path) -> Path:
     return root / ".dvc" / (Path(chosen).expanduser() if chosen else "cache")
 
 
+def share_cache(root: Path, cache: Path) -> None:
+    """Let the worktree `root` keep its objects in `cache`, with what others made."""
+    path = root / ".dvc" / "config.local"
+    config = _read(path)
+    config.setdefault("cache", {})["dir"] = str(cache)
+    with written_aside(path) as aside:
+        aside.write_text(_text(config), encoding="utf-8")
+
+
+def link_types(root: Path) -> set[str]:
+    """How DVC may bring a file from the cache into the workspace, as the workspace's own configuration says."""
+    said = [_read(root / ".dvc" / name).get("cache", {}).get("type", "") for name in ("config", "config.local")]
+    chosen = said[1] or said[0]  # ConfigObj makes a list of what has commas and no quotes
+    return {one.strip() for one in (chosen.split(",") if isinstance(chosen, str) else chosen)}
+
+
 def keep_private(root: Path) -> None:
     """Nobody else may write where DVC keeps objects and its own, pickled, state. A shared cache is left as it is."""
     own = root / ".dvc"

@@ -4,6 +4,7 @@ A child that inherits its parent's output keeps it open after the parent's death
 """
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -11,7 +12,10 @@ from pathlib import Path
 
 
 def run(arguments: Sequence[str], folder: Path, environment: dict[str, str], on_line: Callable[[str], None]) -> int:
-    """Run `arguments` (no shell) in `folder`, hand each line of output to `on_line`, and return the exit code."""
+    """Run `arguments` (no shell) in `folder`, hand each line of output to `on_line`, and return the exit code.
+
+    It and what it starts are a process group of their own, which is killed if this is interrupted.
+    """
     command = [sys.executable, "-m", "tasks.adapters.process", *arguments]
     with subprocess.Popen(
         command,
@@ -22,13 +26,14 @@ def run(arguments: Sequence[str], folder: Path, environment: dict[str, str], on_
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
+        process_group=0,
     ) as process:
         assert process.stdout is not None
         try:
             for line in process.stdout:
                 on_line(line.rstrip("\n"))
         except BaseException:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # what it started, too: a stage would go on writing
             raise
     return process.returncode
 

@@ -169,7 +169,8 @@ def test_an_origin_that_breaks_off_leaves_the_earlier_shards_alone(workspace: Wo
 def test_what_an_origin_looked_like_is_recorded(workspace: Workspace, settings: Settings) -> None:
     told = Plugin("a", SimpleNamespace(fetch=origin(pictures()).module.fetch, fingerprint=lambda options: "abc"), None)
     run(workspace, settings, told)
-    assert files.read_json(workspace.origins_record) == {"source": "abc", "target": ""}
+    md5 = hashlib.md5(workspace.manifest.read_bytes()).hexdigest()
+    assert files.read_json(workspace.origins_record) == {"source": "abc", "target": "", "manifest": md5}
 
 
 def test_downloads_are_cached_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from graft.hub import store as stores
 from graft.hub.objects import Listed, Objects, md5_of
 from graft.hub.store import Store
 from tasks import transfer
-from tasks.adapters import dvc_cache, dvc_config, lock, tracked
+from tasks.adapters import dvc_cache, dvc_config, dvc_place, lock, tracked
 from tasks.adapters.dvc_cache import Item
 from tasks.adapters.files import remove_leftovers
 from tasks.transfer import JOBS, Finding
@@ -93,20 +93,32 @@ def pull(place: Workspace, console: "Console", jobs: int = JOBS) -> None:
         BadInput: an object is missing or altered in the store; or something stands where an output would be written.
         EnvironmentProblem: the store does not answer, or the disk is full.
     """
-    from tasks.adapters import dvc  # loads NumPy, which a push can do without
-
     started = time.monotonic()
     cache = dvc_config.cache_folder(place.root)
     outputs = [item for item in dvc_cache.outputs(place.root) if item.needed]
     tracked.refuse_links(place.root, [item.path for item in outputs])
-    with opened(connect(place)) as remote, lock.held(place.lock):
-        remove_leftovers((cache / "files" / "md5").glob("??"))
+    dvc_config.keep_private(place.root)
+    with (
+        dvc_place.begun(place, outputs) as placing,
+        opened(connect(place)) as remote,
+        lock.held(place.lock),
+    ):
+        remove_leftovers([place.private, *(cache / "files" / "md5").glob("??")])
         listed = remote.listed()
         lists = _absent([item for item in outputs if item.is_folder], cache)
         n_bytes = _fetch(cache, remote, lists, listed, console, jobs)
-        due = _absent(expanded(outputs, reader(cache)), cache)
-        n_bytes += _fetch(cache, remote, due, listed, console, jobs)
-        dvc.checkout(place.root, [item.path for item in outputs])
+        items = expanded(outputs, reader(cache))
+        due = _absent(items, cache)
+        if placing:
+            placing.expect(item for item in everything(outputs, reader(cache)) if not item.is_folder)
+            transfer.spread(jobs, sorted(set(items) - set(due), key=lambda item: item.key), placing.take)
+            n_bytes += _fetch(cache, remote, due, listed, console, jobs, placing.take)
+            placing.finish()
+        else:
+            from tasks.adapters import dvc  # loads NumPy, which the rest can do without
+
+            n_bytes += _fetch(cache, remote, due, listed, console, jobs)
+            dvc.checkout(place.root, [item.path for item in outputs])
     console.print(
         f"pulled {len(lists) + len(due)} objects ({n_bytes / 1e6:.1f} MB) in {time.monotonic() - started:.1f} s; "
         f"{', '.join(item.path for item in outputs)} are as dvc.lock says",
@@ -114,15 +126,21 @@ def pull(place: Workspace, console: "Console", jobs: int = JOBS) -> None:
     )
 
 
-def expanded(outputs: Iterable[Item], read: Read) -> list[Item]:
-    """`outputs` and the files of every folder whose list `read` finds; an object at several places comes once."""
-    found: dict[str, Item] = {}
+def everything(outputs: Iterable[Item], read: Read) -> Iterator[Item]:
+    """`outputs` and the files of every folder whose list `read` finds."""
     for output in outputs:
+        yield output
         listing = read(output) if output.is_folder else None
-        for item in (output, *(dvc_cache.files(output, listing) if listing is not None else ())):
-            known = found.get(item.name)
-            if known is None or (item.needed and not known.needed):
-                found[item.name] = item
+        yield from dvc_cache.files(output, listing) if listing is not None else ()
+
+
+def expanded(outputs: Iterable[Item], read: Read) -> list[Item]:
+    """As `everything`; an object at several places comes once."""
+    found: dict[str, Item] = {}
+    for item in everything(outputs, read):
+        known = found.get(item.name)
+        if known is None or (item.needed and not known.needed):
+            found[item.name] = item
     return list(found.values())
 
 
@@ -196,15 +214,22 @@ def _absent(items: Iterable[Item], cache: Path) -> list[Item]:
 
 
 def _fetch(
-    cache: Path, remote: Objects, items: list[Item], listed: dict[str, Listed], console: "Console", jobs: int
+    cache: Path,
+    remote: Objects,
+    items: list[Item],
+    listed: dict[str, Listed],
+    console: "Console",
+    jobs: int,
+    then: Callable[[Item], None] = lambda item: None,
 ) -> int:
-    """Bring `items` into the cache; the bytes that came."""
+    """Bring `items` into the cache, large ones first lest the last one keep everybody waiting; the bytes that came."""
     if not items:
         return 0
-    n_bytes = sum(listed[item.key].n_bytes for item in items if item.key in listed)
+    size = {item: listed[item.key].n_bytes if item.key in listed else 0 for item in items}
+    n_bytes = sum(size.values())
     console.print(f"fetching {len(items)} objects ({n_bytes / 1e6:.1f} MB) from {remote.store.bucket}", highlight=False)
     with transfer.meter("pull", n_bytes, console) as tell:
-        _refuse(transfer.fetch(cache, remote, items, tell, jobs))
+        _refuse(transfer.fetch(cache, remote, sorted(items, key=size.__getitem__, reverse=True), tell, jobs, then))
     return n_bytes
 
 

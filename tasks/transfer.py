@@ -73,12 +73,24 @@ def send(cache: Path, remote: Objects, items: list[Item], tell: Tell, jobs: int 
     return [found for found in spread(jobs, items, one) if found]
 
 
-def fetch(cache: Path, remote: Objects, items: list[Item], tell: Tell, jobs: int = JOBS) -> list[Finding]:
-    """Bring objects from the store into the cache; those whose bytes are not what their name says are left out."""
+def fetch(
+    cache: Path,
+    remote: Objects,
+    items: list[Item],
+    tell: Tell,
+    jobs: int = JOBS,
+    then: Callable[[Item], None] = lambda item: None,
+) -> list[Finding]:
+    """Bring objects from the store into the cache; those whose bytes are not what their name says are left out.
+
+    Args:
+        then: called for each that the cache has now, by the thread that brought it.
+    """
 
     def one(item: Item) -> Finding | None:
         try:
             bring(remote, item, cache / item.key, tell)
+            then(item)
         except NoObject:
             return Finding("store", item, "is missing", "whoever has it in the cache: graft push")
         except Damaged as found:

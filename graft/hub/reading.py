@@ -7,7 +7,7 @@ from typing import IO, Any, TypeVar
 
 from graft.core.errors import GraftError, one_line
 
-CHUNK = 1 << 18  # hashed and written before it has left the processor's own cache
+CHUNK = 1 << 20
 ATTEMPTS = 3  # of a whole object, each with the client's own
 
 T = TypeVar("T")

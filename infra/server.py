@@ -1,8 +1,10 @@
 """The Prefect server of a workspace: behind a login, on the loopback alone, its state in `.graft/prefect`.
 
 login          the one login, made once, in a file that its owner alone reads
+encryption     the key with which it encrypts what its blocks hold, made once
 profiles.toml  address and login for Prefect's own commands, of mode 0600: PREFECT_HOME finds it
 server.json    the address, for `graft run` and for the next start
+database       where its history is, once there is one
 process.json   the server that runs, if one does
 """
 
@@ -20,22 +22,28 @@ from pathlib import Path
 from typing import Any
 
 from graft.core.errors import EnvironmentProblem, one_line
-from infra import process
+from infra import database, process
 from infra.files import alone, make_private, write_private
 from infra.service import State
 
 UP_WITHIN_S, DOWN_WITHIN_S = 180, 20  # the first start makes the database
 POLL_S, ANSWER_S = 0.2, 10
+SILENCE_S = 90
+RUNS_KEPT_DAYS = 90
 USER = "graft"
 SETTINGS = {
     "DO_NOT_TRACK": "1",
     "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
     "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",  # the default would unpickle
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # a run that died without a word is noticed by its silence
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_API_HOST": "127.0.0.1",
     # in memory, the leases of healthy runs are gone when the server starts anew, and the runs with them
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
+    # else ended runs, with their logs and artifacts, stay for ever
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(RUNS_KEPT_DAYS * 86_400),
     "PREFECT_UI_SHOW_PROMOTIONAL_CONTENT": "false",
 }
 
@@ -58,9 +66,10 @@ class Server:
             if process.running(self._record):
                 self._wait()
                 return [f"already up at {self.page}", f"login     {self.login}"]
-            self._start()
+            where = self._start()
             self._wait()
-            return [f"up at {self.page}", f"login     {self.login}"]
+            write_private(self.home / "database", f"{where}\n")
+            return [f"up at {self.page}", f"login     {self.login}", f"history   in {where}"]
 
     def stop(self) -> list[str]:
         if not self.home.exists():
@@ -77,7 +86,8 @@ class Server:
             self.ask("GET", "/admin/version")
         except EnvironmentProblem as error:
             return State(False, {"state": f"down: process {running.pid} does not serve: {error}"})
-        return State(True, {"state": "up", "page": self.page, "up for": f"{time.time() - running.since:.0f} s"})
+        facts = {"page": self.page, "history": self._known, "up for": f"{time.time() - running.since:.0f} s"}
+        return State(True, {"state": "up", **facts})
 
     def environment(self) -> dict[str, str]:
         return {"PREFECT_HOME": str(self.home)}
@@ -107,10 +117,7 @@ class Server:
     @property
     def login(self) -> str:
         """What its login page asks for."""
-        path = self.home / "login"
-        if not path.exists():
-            write_private(path, f"{USER}:{secrets.token_urlsafe(18)}\n")
-        return path.read_text(encoding="utf-8").strip()
+        return self._secret("login", f"{USER}:{secrets.token_urlsafe(18)}")
 
     def client_environment(self) -> dict[str, str]:
         """What a child of the platform finds in its environment: this server, and nobody else's Prefect settings."""
@@ -118,7 +125,7 @@ class Server:
         return plain | SETTINGS | {"PREFECT_HOME": str(self.home), "PYTHONUNBUFFERED": "1"}
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """What the API answers.
+        """What the API answers; None where it has nothing to say.
 
         Raises:
             EnvironmentProblem: nothing, or an error.
@@ -132,24 +139,53 @@ class Server:
             request.add_header("Prefect-Csrf-Token", self.ask("GET", f"/csrf-token?client={USER}")["token"])
             data = json.dumps(body).encode()
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with direct.open(request, data, ANSWER_S) as answer:
-                return json.load(answer)
-        except (OSError, ValueError) as error:
-            raise EnvironmentProblem(f"{self.address}{path}: {one_line(str(error), 120)}") from None
+        end = time.monotonic() + ANSWER_S
+        while True:
+            try:
+                with direct.open(request, data, ANSWER_S) as answer:
+                    return json.loads(answer.read() or "null")
+            except (OSError, ValueError) as error:
+                busy = isinstance(error, urllib.error.HTTPError) and error.code == 503
+                if not busy or time.monotonic() > end:  # a SQLite that is written to by many sheds requests
+                    raise EnvironmentProblem(f"{self.address}{path}: {one_line(str(error), 120)}") from None
+                time.sleep(POLL_S)
 
     @property
     def _record(self) -> Path:
         return self.home / "process.json"
 
-    def _start(self) -> None:
+    @property
+    def _known(self) -> str:
+        """Where the history was when it last started; "" if it never did."""
+        path = self.home / "database"
+        return path.read_text(encoding="utf-8").strip() if path.exists() else ""
+
+    def _secret(self, name: str, new: str) -> str:
+        """What the private file `name` holds: `new` if it was not there yet."""
+        path = self.home / name
+        if not path.exists():
+            write_private(path, f"{new}\n")
+        return path.read_text(encoding="utf-8").strip()
+
+    def _start(self) -> str:
+        """Start the process; where its history is."""
+        url = database.named()
+        database.check(self.home, url, self._known, SILENCE_S)
         port = self._port()
         address = f"http://127.0.0.1:{port}/api"
         write_private(self.home / "server.json", json.dumps({"address": address, "port": port}) + "\n")
         write_private(self.home / "profiles.toml", _profile(address, self.login))
-        own = {"PREFECT_SERVER_API_AUTH_STRING": self.login, "PREFECT_SERVER_UI_API_URL": address}
+        own = {
+            "PREFECT_SERVER_API_AUTH_STRING": self.login,
+            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": address.removesuffix("/api"),
+            "PREFECT_SERVER_ENCRYPTION_KEY": self._secret("encryption", _new_key()),
+            "PREFECT_SERVER_UI_API_URL": address,
+        }
+        if url:
+            own[database.NAMES[0]] = url
         command = [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)]
         process.start(command, self.root, self._record, self.home / "server.log", self.client_environment() | own)
+        return database.place(url)
 
     def _port(self) -> int:
         """The port of last time, so that links stay good, or a free one."""
@@ -181,8 +217,14 @@ class Server:
                 time.sleep(POLL_S)
 
 
+def _new_key() -> str:
+    """32 random bytes as Fernet wants them."""
+    return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+
+
 def _profile(address: str, login: str) -> str:
     return (
         'active = "graft"\n\n[profiles.graft]\n'
         f"PREFECT_API_URL = {json.dumps(address)}\nPREFECT_API_AUTH_STRING = {json.dumps(login)}\n"
+        'PREFECT_FLOWS_HEARTBEAT_FREQUENCY = "30"\n'  # the default would be taken for silence
     )

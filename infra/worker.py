@@ -1,22 +1,25 @@
 """The worker of a workspace: takes what is due from the Prefect server and starts each run as a process of its own."""
 
+import json
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from graft.core.errors import EnvironmentProblem
-from infra import process
+from infra import process, runs
 from infra.files import alone
 from infra.server import Server
 from infra.service import State
 
 POOL = "graft"
+TEMPLATE = Path(__file__).parent / "pools" / "process.json"
 UP_WITHIN_S, DOWN_WITHIN_S = 60, 45  # a run that is cancelled gets half a minute to end
 POLL_S = 0.3
 SETTINGS = {
-    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # a run that died without a word is noticed by its silence
+    "PREFECT_WORKER_ENABLE_CANCELLATION": "true",  # of a run that did not begin yet
     "PREFECT_WORKER_QUERY_SECONDS": "5",
+    "PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1",
 }
 
 
@@ -35,17 +38,23 @@ class Worker:
         """
         with alone(self.server.home / "worker.lock", UP_WITHIN_S):
             if process.running(self._record):
-                return ["already up"]
+                return [*self._tidy(), "already up"]
+            self._set_pool_up()
+            said = self._tidy()
             command = [sys.executable, "-m", "prefect", "--no-prompt", "worker", "start"]
             command += ["--pool", POOL, "--type", "process", "--name", "graft", "--install-policy", "never"]
             environment = self.server.client_environment() | SETTINGS
             process.start(command, self.server.root, self._record, self.server.home / "worker.log", environment)
             self._wait()
-        return [f"up, takes runs of pool {POOL}"]
+        return [*said, f"up, takes runs of pool {POOL}"]
 
     def stop(self) -> list[str]:
-        stopped = process.stop(self._record, DOWN_WITHIN_S)
-        return ["stopped" if stopped else "was not up"]
+        if not process.stop(self._record, DOWN_WITHIN_S):
+            return ["was not up"]
+        try:
+            return ["stopped", *runs.settle(self.server, POOL, worker_lives=False)]
+        except EnvironmentProblem:
+            return ["stopped; the server is down and learns of ended runs when it is up again"]
 
     def state(self) -> State:
         running = process.running(self._record)
@@ -60,16 +69,26 @@ class Worker:
     def _record(self) -> Path:
         return self.server.home / "worker.json"
 
+    def _tidy(self) -> list[str]:
+        lives = process.running(self._record) is not None
+        return [*runs.settle(self.server, POOL, lives), *runs.skip(self.server, POOL)]
+
+    def _set_pool_up(self) -> None:
+        """Make the pool, or give it this template: Prefect's own would let runs write into the worker's pipe."""
+        template = json.loads(TEMPLATE.read_text(encoding="utf-8"))
+        found = self.server.ask("POST", "/work_pools/filter", {"work_pools": {"name": {"any_": [POOL]}}})
+        if not found:
+            self.server.ask("POST", "/work_pools/", {"name": POOL, "type": "process", "base_job_template": template})
+        elif found[0]["base_job_template"] != template:
+            self.server.ask("PATCH", f"/work_pools/{POOL}", {"base_job_template": template})
+
     def _wait(self) -> None:
         """Until the server has heard of it."""
         end = time.monotonic() + UP_WITHIN_S
         while process.running(self._record):
-            try:
-                known = self.server.ask("POST", f"/work_pools/{POOL}/workers/filter", {})
-                if any(one["status"] == "ONLINE" for one in known):
-                    return
-            except EnvironmentProblem:
-                pass  # the worker makes the pool: until then there is none to ask for
+            known = self.server.ask("POST", f"/work_pools/{POOL}/workers/filter", {})
+            if any(one["status"] == "ONLINE" for one in known):
+                return
             if time.monotonic() > end:
                 raise EnvironmentProblem(f"the worker does not report to the server; see {self._log}")
             time.sleep(POLL_S)

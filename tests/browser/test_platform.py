@@ -75,8 +75,13 @@ def test_up_says_where_and_how_to_log_in_and_a_second_one_changes_nothing(platfo
 def test_status_lists_what_may_be_started(platform: Platform) -> None:
     done = platform.place.graft("status")
     assert done.returncode == 0, done.stdout
-    for name in ("promote", "rollback"):
-        assert re.search(rf"^deployed: {name} +when asked$", done.stdout, re.MULTILINE)
+    for name, due in {
+        "promote": "when asked",
+        "retrain": r"next run \S+ 03:00 UTC",
+        "rollback": "when asked",
+        "train": "when asked",
+    }.items():
+        assert re.search(rf"^deployed: {name} +{due}$", done.stdout, re.MULTILINE)
 
 
 def test_login_and_profile_are_for_their_owner_alone(platform: Platform) -> None:
@@ -110,7 +115,7 @@ def test_graft_run_is_seen_on_the_same_pages(platform: Platform) -> None:
         "with get_client(sync_client=True) as client: print(client.api_url, len(client.read_deployments()))"
     )
     done = platform.place.run("python", "-c", program)
-    assert done.stdout.split() == [f"{platform.server.address}/", "2"], done.stderr
+    assert done.stdout.split() == [f"{platform.server.address}/", "4"], done.stderr
 
 
 @pytest.mark.parametrize("record", ["process.json", "worker.json"])

@@ -63,8 +63,10 @@ class History:
         listed = self._asked("ls-remote", "--", self._to, self.branch)
         if not listed:
             return ""
-        self._asked("fetch", "--quiet", "--no-tags", "--force", "--", self._to, f"{self.branch}:{self._mirror}")
-        return must(self.place.root, "rev-parse", self._mirror)
+        self._asked("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", self._to, self.branch)
+        last = listed.split()[0]
+        git(self.place.root, "update-ref", self._mirror, last)  # keeps it from git gc; who comes second leaves it so
+        return must(self.place.root, "rev-parse", "--verify", f"{last}^{{commit}}")
 
     def begin(self, folder: Path, tip: str) -> str:
         """Go on from the last run: the worktree `folder`, at the workspace's commit, takes over MADE of `tip`.

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from prefect import flow, get_run_logger
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Completed
 
@@ -155,17 +154,8 @@ def _gate(root: str, model: str) -> dict[str, Any]:
         stands = pointer.standing(bucket, model, last)
     live = cache.pull(Reference(model, version=stands.move.version)) if stands else None
     verdict = challenge.challenge(work, settings, live)
-    rows = [
-        {
-            "condition": one["about"],
-            "found": one["found"],
-            "wanted": one["wanted"],
-            "passed": "yes" if one["passed"] else "NO",
-        }
-        for one in verdict["checks"]
-    ]
     against = f"{model}@{stands.move.version}, which is live" if stands else "nothing: no release is live yet"
-    create_table_artifact(rows, key="gate", description=f"The challenger against {against}")
+    artifacts.of_gate(verdict, against)
     return verdict
 
 
@@ -185,19 +175,10 @@ def _publish(place: str, root: str, model: str, passed: bool) -> str:
         if passed:
             done = publish.publish(work, model, None, lambda done, total: None, lambda text: log.info("%s", text))
             version = done.held.receipt.version
-            _show(done.held)
+            artifacts.of_release(done.held, work)
         tip = history.push(commit, f"{model}-{version}" if version else "")
         log.info("commit %s is the last of %s in %s", tip[:12], history.branch, history.shown)
     return version
-
-
-def _show(held: releases.Held) -> None:
-    told = held.receipt
-    name = f"{told.name}@{told.version}"
-    text = f"`{name}`\n\n```\ngraft show {name}\ngraft pull {name}\ngraft predict {name} picture.jpg\n```\n"
-    create_markdown_artifact(
-        text, key="release", description=f"{name}, published {told.published.at:%Y-%m-%d %H:%M} UTC"
-    )
 
 
 @step
@@ -221,7 +202,9 @@ def _ask(job: Job, version: str, verdict: dict[str, Any], me: FlowRun) -> State[
         job.model, version, live["receipt"] if live else "", datetime.now(UTC).isoformat(timespec="seconds")
     )
     _end(job, PUBLISHED, told, "question")
-    question.ask(job.place, str(me.id), asked, _markdown(asked, verdict, job.work.report.as_uri()))
+    text = _markdown(asked, verdict, artifacts.report_address(job.work))
+    artifacts.of_question(text)
+    question.ask(job.place, str(me.id), asked, text)
     raise AssertionError("a suspended run does not go on")
 
 
@@ -277,12 +260,9 @@ def _why(verdict: dict[str, Any]) -> str:
 
 
 def _markdown(asked: Question, verdict: dict[str, Any], page: str) -> str:
-    """The question, for the form."""
-    rows = "\n".join(f"| {one['about']} | {one['found']} | {one['wanted']} |" for one in verdict["checks"])
-    return (
-        f"**Shall {asked.model}@{asked.version} go live?** [The report]({page})\n\n"
-        f"| condition | found | wanted |\n|---|---|---|\n{rows}\n"
-    )
+    """The question, for the form; a list, because Prefect cuts off what a table has beyond the form's width."""
+    checks = "\n".join(f"- **{one['about']}**: {one['found']}; wanted: {one['wanted']}" for one in verdict["checks"])
+    return f"**Shall {asked.model}@{asked.version} go live?** [The report]({page})\n\n{checks}\n"
 
 
 def _bucket() -> Any:

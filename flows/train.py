@@ -138,7 +138,7 @@ def _stage(name: str) -> Any:
                 outcome = dvc.bring_up_to_date(Path(root), name, force, events, get_run_logger().info, pull)
         except GraftError as error:
             show.current.ended(name, "failed")
-            artifacts.of_stage(name, Workspace(Path(root)))
+            artifacts.of_failed_stage(name, Workspace(Path(root)))
             return failed(error)
         show.current.ended(name, outcome.what)
         artifacts.of_stage(name, Workspace(Path(root)))

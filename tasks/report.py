@@ -45,8 +45,8 @@ def facts(workspace: Workspace) -> Facts:
         evaluation=evaluation | {"classes": classes["target"]},
         export=files.read_json(workspace.export_report),
         seconds=[files.read_json(path) for path in records if path.exists()],
-        curves=[_numbers(row) for row in _read_csv(workspace.curve("finetune"))],
-        confusion=_confusion(workspace, classes["target"]),
+        curves=curves(workspace, "finetune"),
+        confusion=confused(workspace, classes["target"]),
         per_class=[_numbers(row) for row in _read_csv(workspace.per_class)],
         projection=[_numbers(row) for row in _read_csv(workspace.projection)],
         samples={getattr(settings.data, role).name: _samples(workspace, role, classes[role]) for role in ROLES},
@@ -56,6 +56,11 @@ def facts(workspace: Workspace) -> Facts:
         versions={name: importlib.metadata.version(name) for name in VERSIONS},
         created=_measured_at(workspace).strftime("%Y-%m-%d %H:%M UTC"),
     )
+
+
+def curves(workspace: Workspace, stage: str) -> list[dict[str, Any]]:
+    """Training curves of `pretrain` or `finetune`: a row per evaluation; none if the stage left none."""
+    return [_numbers(row) for row in _read_csv(workspace.curve(stage))]
 
 
 def _measured_at(workspace: Workspace) -> datetime:
@@ -147,7 +152,8 @@ def _numbers(row: dict[str, str]) -> dict[str, Any]:
     return {key: value if key in texts else float(value) for key, value in row.items() if value != ""}
 
 
-def _confusion(workspace: Workspace, classes: list[str]) -> Any:
+def confused(workspace: Workspace, classes: list[str]) -> Any:
+    """(classes, classes) counts of transfer on the seen test set, all seeds: rows true, columns predicted."""
     pairs = _read_csv(workspace.confusion)
     index = {name: number for number, name in enumerate(classes)}
     actual = np.array([index[pair["actual"].removeprefix("'")] for pair in pairs])

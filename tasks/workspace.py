@@ -39,6 +39,17 @@ class Workspace:
         return self.root / ".graft"
 
     @property
+    def home(self) -> "Workspace":
+        """The workspace that keeps what outlives a run: this one, or the one whose worktree this is."""
+        above = Workspace(self.root.parent.parent.parent)
+        return above if above.runs == self.root.parent else self
+
+    @property
+    def pages(self) -> Path:
+        """What runs show over http, and the state of the server that serves it."""
+        return self.private / "pages"
+
+    @property
     def written(self) -> tuple[Path, ...]:
         """Every folder in which stages put artefacts."""
         reports = self.root / "reports"

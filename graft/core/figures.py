@@ -161,6 +161,20 @@ def projection(rows: Sequence[Mapping[str, Any]]) -> Markup:
         return _svg(figure, "projection", "Features of both domains, projected onto two principal components")
 
 
+def alone(chart: Markup) -> str:
+    """A figure as an SVG file of its own, on white."""
+    opening, _, body = str(chart).partition(">")
+    found = re.search(r'viewBox="0 0 (\d+) (\d+)"', opening)
+    width, height = found.groups() if found else ("520", "300")
+    colours = "; ".join(f"--{name}: {colour}" for colour, name in _VARIABLES.items())
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="{width}" '
+        f'height="{height}" viewBox="0 0 {width} {height}">\n'
+        f"<style>svg {{ {colours} }} text {{ font-family: system-ui, sans-serif !important }}</style>\n"
+        f'<rect width="100%" height="100%" fill="#ffffff"/>{body}'
+    )
+
+
 def sheet(rows: Sequence[Sequence[NDArray[np.uint8]]], cell_px: int) -> str:
     """Square pictures, (size, size, 3) each, as one image (data: URI); every row of pictures a row of it."""
     from PIL import Image

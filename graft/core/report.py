@@ -214,7 +214,7 @@ def _charts(facts: Facts, recalls: list[Recall]) -> dict[str, Any]:
         shown = recalls if len(recalls) <= 2 * half else recalls[:half] + recalls[-half:]
         charts["recalls"] = figures.recalls([(one.label, one.scratch, one.transfer) for one in shown])
     if facts.confusion is not None and facts.confusion.sum():
-        charts["confusion"] = figures.confusion(*_worst(facts.confusion, _labels(facts)))
+        charts["confusion"] = figures.confusion(*worst(facts.confusion, _labels(facts)))
     if rows := _chosen(facts):
         charts["val_accuracy"] = figures.curves(rows, "val_accuracy", "accuracy on validation rows, %", 100)
         charts["val_loss"] = figures.curves(rows, "val_loss", "loss on validation rows")
@@ -225,7 +225,7 @@ def _charts(facts: Facts, recalls: list[Recall]) -> dict[str, Any]:
     return {name: chart for name, chart in charts.items() if chart}
 
 
-def _worst(counts: NDArray[np.int64], labels: Sequence[str]) -> tuple[NDArray[np.float64], list[str]]:
+def worst(counts: NDArray[np.int64], labels: Sequence[str]) -> tuple[NDArray[np.float64], list[str]]:
     """Share of each true class called each class; of very many classes only those with the most mistakes."""
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     mistakes = counts.sum(axis=1) - counts.diagonal()

@@ -56,9 +56,12 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         yield Platform(place, done.stdout)
     finally:
         done = place.graft("down")
-        records = [place.root / ".graft" / name for name in ("store/process.json", "prefect/process.json")]
+        records = [
+            place.root / ".graft" / name
+            for name in ("store/process.json", "pages/process.json", "prefect/process.json")
+        ]
         assert done.returncode == 0 and not any(process.running(record) for record in records)
-        assert re.findall(r"^(\w+): stopped", done.stdout, re.MULTILINE) == ["worker", "server", "store"]
+        assert re.findall(r"^(\w+): stopped", done.stdout, re.MULTILINE) == ["worker", "pages", "server", "store"]
 
 
 def test_up_says_where_and_how_to_log_in_and_a_second_one_changes_nothing(platform: Platform) -> None:

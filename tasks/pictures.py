@@ -1,0 +1,30 @@
+"""Pictures of what a stage did: the report's own figures, each as an SVG file that stands alone."""
+
+from typing import Any
+
+from graft.core import figures
+from graft.core.report import worst
+from tasks import report
+from tasks.adapters import files
+from tasks.workspace import Workspace
+
+
+def learning(workspace: Workspace, stage: str) -> str:
+    """Accuracy on validation rows while `pretrain` or `finetune` trained; "" if there is nothing to draw."""
+    rows = report.curves(workspace, stage)
+    if stage == "finetune":
+        kept = {arm: one["learning_rate"] for arm, one in files.read_json(workspace.finetune_report).items()}
+        rows = [row for row in rows if row["learning_rate"] == kept.get(row["arm"])]
+    named = [{"arm": row.get("backbone", "")} | row for row in rows]
+    return _alone(figures.curves(named, "val_accuracy", "accuracy on validation rows, %", 100))
+
+
+def confusion(workspace: Workspace) -> str:
+    """Which class transfer took for which, on the seen test set; "" if there is nothing to draw."""
+    classes = files.read_json(workspace.classes)["target"]
+    counts = report.confused(workspace, classes)
+    return _alone(figures.confusion(*worst(counts, classes)) if counts.sum() else None)
+
+
+def _alone(chart: Any) -> str:
+    return figures.alone(chart) if chart else ""

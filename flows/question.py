@@ -1,19 +1,20 @@
 """Ask a person: the run is suspended with a form, its process ends, and the answer starts it again."""
 
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple
 
+from prefect.events import emit_event
+from prefect.exceptions import Pause
 from prefect.flow_runs import suspend_flow_run
 from prefect.input import RunInput
 from pydantic import Field
 
-from graft.core.errors import BadInput
+from graft.core.waiting import within_s
 from tasks.adapters import files
 from tasks.workspace import Workspace
 
-WITHIN_S = "GRAFT_ANSWER_WITHIN_S"
-DEFAULT_S = 3 * 24 * 3600
 KEY = "release"
 
 
@@ -40,25 +41,14 @@ class Question(NamedTuple):
     asked: str
 
 
-def within_s() -> int:
-    """For how many seconds a question stands.
-
-    Raises:
-        BadInput: the environment says something else than a number.
-    """
-    said = os.environ.get(WITHIN_S, str(DEFAULT_S))
-    if not said.isdigit() or int(said) < 1:
-        raise BadInput(f"{WITHIN_S} is {said!r}; a number of seconds would do")
-    return int(said)
-
-
 def ask(place: Workspace, run: str, question: Question, text: str) -> None:
     """Suspend the run with the form under `text` (Markdown). What comes after is done by the run that goes on."""
     within_s()
     path = place.question(run)
     path.parent.mkdir(parents=True, exist_ok=True)
     files.write_json(path, question._asdict())
-    suspend_flow_run(wait_for_input=Answer.with_initial_data(description=text), key=KEY)
+    with _heard_of(run):
+        suspend_flow_run(wait_for_input=Answer.with_initial_data(description=text), key=KEY)
 
 
 def answered(place: Workspace, run: str) -> tuple[Question, Answer | None]:
@@ -67,7 +57,18 @@ def answered(place: Workspace, run: str) -> tuple[Question, Answer | None]:
     Suspends the run once more if it was started before anybody answered.
     """
     question = Question(**files.read_json(place.question(run)))
-    answer = suspend_flow_run(wait_for_input=Answer, key=KEY)
+    with _heard_of(run):
+        answer = suspend_flow_run(wait_for_input=Answer, key=KEY)
     due = datetime.fromisoformat(question.asked) + timedelta(seconds=within_s())
     silent = answer.decision == "decline" and not answer.note and datetime.now(UTC) >= due
     return question, None if silent else answer
+
+
+@contextmanager
+def _heard_of(run: str) -> Iterator[None]:
+    """A suspended run says one word more: a heartbeat that came between would leave it to be taken for silent."""
+    try:
+        yield
+    except Pause:
+        emit_event("prefect.flow-run.asked", {"prefect.resource.id": f"prefect.flow-run.{run}"})
+        raise

@@ -56,7 +56,7 @@ class Deployments:
             known = self._known()
         except EnvironmentProblem:
             return State(False, {"state": "unknown while the server is down"})
-        return State(bool(known), {one["name"]: _due(one) for one in known} or {"state": "none; type: graft up"})
+        return State(bool(known), {one["name"]: _when(one) for one in known} or {"state": "none; type: graft up"})
 
     def environment(self) -> dict[str, str]:
         return {}
@@ -74,25 +74,30 @@ class Deployments:
 
     def _known(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.server.ask("POST", "/deployments/filter", {"sort": "NAME_ASC"})
-        for one in found:
-            due = self.server.ask(
-                "POST",
-                "/flow_runs/filter",
-                {
-                    "deployments": {"id": {"any_": [one["id"]]}},
-                    "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
-                    "sort": "EXPECTED_START_TIME_ASC",
-                    "limit": 1,
-                },
-            )
-            one["due"] = due[0]["expected_start_time"] if due else ""
-        return found
+        due = self._due([one["id"] for one in found if any(each["active"] for each in one["schedules"])])
+        return [one | {"due": due.get(one["id"], "")} for one in found]
+
+    def _due(self, wanted: list[str]) -> dict[str, str]:
+        """When each of these deployments runs next; those that run often fill the first page, and are left out then."""
+        due: dict[str, str] = {}
+        while missing := [one for one in wanted if one not in due]:
+            asked = {
+                "deployments": {"id": {"any_": missing}},
+                "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
+                "sort": "EXPECTED_START_TIME_ASC",
+            }
+            page = self.server.ask("POST", "/flow_runs/filter", asked)
+            for run in reversed(page):
+                due[run["deployment_id"]] = run["expected_start_time"]
+            if not page:
+                break
+        return due
 
     def _line(self, one: dict[str, Any]) -> str:
         return f"{one['name']:10}{self.server.page}/deployments/deployment/{one['id']}"
 
 
-def _due(one: dict[str, Any]) -> str:
+def _when(one: dict[str, Any]) -> str:
     if one["paused"]:
         return "paused"
     if not one["schedules"]:

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from graft.core.errors import EnvironmentProblem, one_line
+from infra.files import write_private
 
 POLL_S = 0.05
-LOG_BYTES = 10_000_000
+LOG_BYTES, KEPT_BYTES = 10_000_000, 1_000_000
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,7 @@ def start(command: list[str], folder: Path, record: Path, log: Path, environment
     Raises:
         EnvironmentProblem: it cannot be started.
     """
-    if log.exists() and log.stat().st_size > LOG_BYTES:
-        os.replace(log, log.with_name(f"{log.name}.1"))
+    cut(log)
     done = subprocess.run(
         [sys.executable, "-m", "infra.process", str(record), str(log), *command],
         cwd=folder,
@@ -51,6 +51,28 @@ def start(command: list[str], folder: Path, record: Path, log: Path, environment
     if done.returncode:
         said = (done.stderr.splitlines() or ["it said nothing"])[-1]
         raise EnvironmentProblem(f"{Path(command[0]).name} cannot be started: {one_line(said)}")
+
+
+def cut(log: Path) -> None:
+    """Begin a log anew that has grown over LOG_BYTES; its last KEPT_BYTES stay beside it, in `log.1`.
+
+    Whoever writes it appends, and goes on undisturbed. First it is cut, then the rest is written: on a full disk, too.
+
+    Raises:
+        EnvironmentProblem: it cannot be cut.
+    """
+    try:
+        if not log.exists() or log.stat().st_size <= LOG_BYTES:
+            return
+        with open(log, "r+b") as file:
+            file.seek(-KEPT_BYTES, os.SEEK_END)
+            last = file.read().partition(b"\n")[2]
+            file.truncate(0)
+        write_private(log.with_name(f"{log.name}.1"), last.decode(errors="replace"))
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"{log} is large and cannot be cut: {error.strerror}; mend its owner or mode"
+        ) from None
 
 
 def running(record: Path) -> Running | None:
@@ -99,8 +121,6 @@ def _began(pid: int) -> str:
 
 def _become(record: Path, log: Path, command: list[str], environment: dict[str, str]) -> None:
     """In the child: write down who I am, then be the server."""
-    from infra.files import write_private
-
     os.setsid()
     for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(sign, signal.SIG_DFL)  # who is started in the background of a script would be deaf to SIGINT

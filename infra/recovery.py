@@ -1,8 +1,9 @@
-"""What Prefect's server does about runs that died without a word, as three of its automations.
+"""What Prefect's server does about runs that died without a word, or wait for one, as four of its automations.
 
 silent   a run that was heard of, then not for SILENT_S, is Crashed, and whatever waited for its slot goes on
 stuck    a run that was handed to a worker, or told to stop, and did not begin or end within STUCK_S, is Crashed
 again    a run tagged TAG that crashed is started again: once, as the count of its starts says, which the server keeps
+answer   a run that asked a person and was not answered in time goes on without: that means no
 
 A run whose own code failed is Failed, not Crashed: it is not started again. Stages are not moved twice either: TAG is
 on the deployments that train, not on those that promote or roll back.
@@ -11,6 +12,7 @@ on the deployments that train, not on those that promote or roll back.
 from dataclasses import dataclass
 from typing import Any
 
+from graft.core import waiting
 from graft.core.errors import EnvironmentProblem
 from infra.server import Server
 from infra.service import State
@@ -20,6 +22,10 @@ HEARTBEAT_S, SILENT_S, STUCK_S = 30, 90, 240  # Prefect's advice: silence is thr
 SILENT = f"nothing was heard of its process for {SILENT_S} s: it was killed, or its machine was"
 STUCK = f"its process did not begin, or end, within {STUCK_S} s: the worker's log may say why"
 AGAIN = "started again, once, because its process died; what its stages had finished is kept"
+ANSWER = "nobody answered in time: it goes on, and nothing is promoted"
+NAMES = ("graft: silent", "graft: stuck", "graft: again", "graft: answer")
+LEFT = ["Resuming", "Cancelling", "Cancelled", "Completed", "Failed", "Crashed"]
+"""What ends the waiting for an answer; that the run still stops, or still speaks, does not."""
 
 
 @dataclass(frozen=True)
@@ -34,16 +40,18 @@ class Recovery:
 
         Raises:
             EnvironmentProblem: the server is down or refuses.
+            BadInput: GRAFT_ANSWER_WITHIN_S is no number of seconds.
         """
-        there = self._there()
-        for rule in RULES:
+        there, within_s = self._there(), waiting.within_s()
+        for rule in rules(within_s):
             found = there.get(rule["name"])
             if found is None:
                 self.server.ask("POST", "/automations/", rule)
             elif not _agree(rule, found):
                 self.server.ask("PUT", f"/automations/{found['id']}", rule)
         return [
-            f"silent for {SILENT_S} s is Crashed; stuck for {STUCK_S} s too; a run tagged {TAG} is started again once"
+            f"silent for {SILENT_S} s is Crashed; stuck for {STUCK_S} s too; a run tagged {TAG} is started again once",
+            f"a question that nobody answers within {_time(within_s)} means no",
         ]
 
     def stop(self) -> list[str]:
@@ -54,7 +62,7 @@ class Recovery:
             there = self._there()
         except EnvironmentProblem:
             return State(False, {"state": "unknown while the server is down"})
-        off = [rule["name"] for rule in RULES if not there.get(rule["name"], {}).get("enabled")]
+        off = [name for name in NAMES if not there.get(name, {}).get("enabled")]
         if off:
             return State(False, {"state": f"no rule, or switched off: {', '.join(off)}; type: graft up"})
         return State(True, {"state": "on"})
@@ -63,8 +71,12 @@ class Recovery:
         return {}
 
     def _there(self) -> dict[str, dict[str, Any]]:
-        wanted = {"automations": {"name": {"any_": [rule["name"] for rule in RULES]}}}
+        wanted = {"automations": {"name": {"any_": list(NAMES)}}}
         return {one["name"]: one for one in self.server.ask("POST", "/automations/filter", wanted)}
+
+
+def _time(seconds: int) -> str:
+    return f"{seconds / 3600:g} h" if seconds >= 3600 else f"{seconds} s"
 
 
 def _agree(wanted: Any, found: Any) -> bool:
@@ -84,48 +96,52 @@ def _rule(name: str, description: str, trigger: dict[str, Any], action: dict[str
         "description": description,
         "enabled": True,
         "trigger": {"type": "event", "threshold": 1, "match": {"prefect.resource.id": "prefect.flow-run.*"}} | trigger,
-        "actions": [{"type": "change-flow-run-state"} | action],
+        "actions": [action],
     }
 
 
-def _quiet(after: list[str], within_s: int) -> dict[str, Any]:
-    """After one of these events, nothing of that run for `within_s` seconds.
+def _become(state: str, why: str) -> dict[str, Any]:
+    return {"type": "change-flow-run-state", "state": state, "message": why}
 
-    What to expect is a wildcard: the name of a state is anybody's choice, and a list of them would miss some.
+
+def _quiet(after: list[str], awaited: list[str], within_s: int) -> dict[str, Any]:
+    """After one of these events, none of the awaited ones of that run for `within_s` seconds.
+
+    Of a run that works anything is awaited: the name of a state is anybody's choice, and a list would miss some.
     """
     return {
         "posture": "Proactive",
         "after": [f"prefect.flow-run.{event}" for event in after],
-        "expect": ["prefect.flow-run.*"],
+        "expect": [f"prefect.flow-run.{event}" for event in awaited],
         "for_each": ["prefect.resource.id"],
         "within": float(within_s),
     }
 
 
-RULES = (
-    _rule(
-        "silent",
-        SILENT,
-        _quiet(["heartbeat", "Running", "Retrying", "Rerunning"], SILENT_S),  # it may die before its first heartbeat
-        {"state": "CRASHED", "message": SILENT},
-    ),
-    _rule(
-        "stuck",
-        STUCK,
-        _quiet(["Pending", "Submitting", "Cancelling"], STUCK_S),
-        {"state": "CRASHED", "message": STUCK},
-    ),
-    _rule(
-        "again",
-        AGAIN,
-        {
-            "posture": "Reactive",
-            "expect": ["prefect.flow-run.Crashed"],
-            "match": {"prefect.resource.id": "prefect.flow-run.*", "prefect.run-count": "1"},
-            "match_related": {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"},
-            "for_each": ["prefect.resource.id"],
-            "within": 0.0,
-        },
-        {"state": "SCHEDULED", "name": "AwaitingRetry", "message": AGAIN},
-    ),
-)
+def rules(answer_within_s: int) -> tuple[dict[str, Any], ...]:
+    """The automations, as the API takes them, by NAMES."""
+    return (
+        _rule(
+            "silent",
+            SILENT,
+            _quiet(["heartbeat", "Running", "Retrying", "Rerunning"], ["*"], SILENT_S),  # or before its first heartbeat
+            _become("CRASHED", SILENT),
+        ),
+        _rule(
+            "stuck", STUCK, _quiet(["Pending", "Submitting", "Cancelling"], ["*"], STUCK_S), _become("CRASHED", STUCK)
+        ),
+        _rule(
+            "again",
+            AGAIN,
+            {
+                "posture": "Reactive",
+                "expect": ["prefect.flow-run.Crashed"],
+                "match": {"prefect.resource.id": "prefect.flow-run.*", "prefect.run-count": "1"},
+                "match_related": {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"},
+                "for_each": ["prefect.resource.id"],
+                "within": 0.0,
+            },
+            _become("SCHEDULED", AGAIN) | {"name": "AwaitingRetry"},
+        ),
+        _rule("answer", ANSWER, _quiet(["Suspended"], LEFT, answer_within_s), {"type": "resume-flow-run"}),
+    )

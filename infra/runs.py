@@ -7,7 +7,7 @@ up which of them still have a process.
 
 import os
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,23 @@ def skip(server: Server, pool: str) -> list[str]:
     for run in gone:
         _set(server, run, {"type": "CANCELLED", "name": SUPERSEDED_NAME, "message": SUPERSEDED})
     return [f"run {run['name']}, due {run['expected_start_time'][:16]} UTC, was {SUPERSEDED}" for run in gone]
+
+
+def expire(server: Server, pool: str, within_s: int) -> list[str]:
+    """Let the runs of `pool` go on that asked a person longer ago than that; a line each.
+
+    For questions that stood while the rule that does this was changed, or switched off: it forgets them then.
+
+    Raises:
+        EnvironmentProblem: the server does not answer.
+    """
+    asked_before = datetime.now(UTC) - timedelta(seconds=within_s)
+    said = []
+    for run in _runs(server, pool, ["PAUSED"], "ID_DESC"):
+        if run["state_name"] == "Suspended" and _time(run["state"]["timestamp"]) <= asked_before:
+            server.ask("POST", f"/flow_runs/{run['id']}/resume", {"run_input": {}})
+            said.append(f"run {run['name']} asked a person, and nobody answered in time: it goes on")
+    return said
 
 
 def superseded(planned: Iterable[Run], at_work: Iterable[Run], now: datetime) -> list[Run]:

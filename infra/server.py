@@ -9,6 +9,7 @@ process.json   the server that runs, if one does
 """
 
 import base64
+import http.client
 import json
 import os
 import secrets
@@ -124,8 +125,11 @@ class Server:
         plain = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
         return plain | SETTINGS | {"PREFECT_HOME": str(self.home), "PYTHONUNBUFFERED": "1"}
 
-    def ask(self, method: str, path: str, body: Any = None) -> Any:
+    def ask(self, method: str, path: str, body: Any = None, patience_s: float = 0.0) -> Any:
         """What the API answers; None where it has nothing to say.
+
+        Args:
+            patience_s: for so long a server that does not answer is asked again: for what may be asked twice.
 
         Raises:
             EnvironmentProblem: nothing, or an error.
@@ -134,21 +138,28 @@ class Server:
         request.add_header("Authorization", "Basic " + base64.b64encode(self.login.encode()).decode())
         data = None
         if method != "GET":
+            client = f"{USER}-{secrets.token_hex(8)}"  # a client's new token ends its last one: never share one
+            token = self.ask("GET", f"/csrf-token?client={client}", None, patience_s)["token"]
             request.add_header("Content-Type", "application/json")
-            request.add_header("Prefect-Csrf-Client", USER)
-            request.add_header("Prefect-Csrf-Token", self.ask("GET", f"/csrf-token?client={USER}")["token"])
+            request.add_header("Prefect-Csrf-Client", client)
+            request.add_header("Prefect-Csrf-Token", token)
             data = json.dumps(body).encode()
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        end = time.monotonic() + ANSWER_S
+        now = time.monotonic()
+        busy_until, silent_until = now + max(ANSWER_S, patience_s), now + patience_s
         while True:
             try:
                 with direct.open(request, data, ANSWER_S) as answer:
                     return json.loads(answer.read() or "null")
-            except (OSError, ValueError) as error:
-                busy = isinstance(error, urllib.error.HTTPError) and error.code == 503
-                if not busy or time.monotonic() > end:  # a SQLite that is written to by many sheds requests
-                    raise EnvironmentProblem(f"{self.address}{path}: {one_line(str(error), 120)}") from None
-                time.sleep(POLL_S)
+            except urllib.error.HTTPError as error:
+                with error:  # 503: a SQLite that is written to by many sheds requests
+                    if error.code != 503 or time.monotonic() > busy_until:
+                        raise EnvironmentProblem(f"{self.address}{path}: {_reason(error)}") from None
+            except (OSError, ValueError, http.client.HTTPException) as error:
+                if time.monotonic() > silent_until:
+                    said = one_line(str(error) or type(error).__name__, 120)
+                    raise EnvironmentProblem(f"{self.address}{path}: {said}") from None
+            time.sleep(POLL_S)
 
     @property
     def _record(self) -> Path:
@@ -215,6 +226,16 @@ class Server:
                 if time.monotonic() > end:
                     raise error
                 time.sleep(POLL_S)
+
+
+def _reason(error: urllib.error.HTTPError) -> str:
+    """What the server says about a request that it did not do."""
+    try:
+        said = json.loads(error.read())
+        why = said.get("detail") or said.get("exception_detail") or said.get("exception_message") or ""
+    except (OSError, ValueError, AttributeError):
+        why = ""
+    return f"HTTP {error.code} {error.reason}" + (f": {one_line(str(why))}" if why else "")
 
 
 def _new_key() -> str:

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from graft.core import waiting
 from graft.core.errors import EnvironmentProblem
 from infra import process, runs
 from infra.files import alone
@@ -71,7 +72,8 @@ class Worker:
 
     def _tidy(self) -> list[str]:
         lives = process.running(self._record) is not None
-        return [*runs.settle(self.server, POOL, lives), *runs.skip(self.server, POOL)]
+        said = [*runs.settle(self.server, POOL, lives), *runs.skip(self.server, POOL)]
+        return [*said, *runs.expire(self.server, POOL, waiting.within_s())]
 
     def _set_pool_up(self) -> None:
         """Make the pool, or give it this template: Prefect's own would let runs write into the worker's pipe."""

@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+from graft.commands import refuse
+from graft.core import errors
+
 app = typer.Typer()
 Names = Annotated[list[str] | None, typer.Argument(metavar="[SERVICE]...", help="Only these.", show_default=False)]
 
@@ -12,12 +15,14 @@ Names = Annotated[list[str] | None, typer.Argument(metavar="[SERVICE]...", help=
 @app.command()
 def up(names: Names = None) -> None:
     """Start store, Prefect server and worker, and register what may be started from Prefect's pages."""
-    from infra import services
+    from infra import logs, services
     from tasks.workspace import Workspace
 
-    for service in services.of(Workspace.find().root, names):
+    root = Workspace.find().root
+    for service in services.of(root, names):
         for line in service.start():
             print(f"{service.name}: {line}", flush=True)
+    logs.cut(root)
     print('Commands run here find it. For other programs and folders: eval "$(graft status --env)"')
 
 
@@ -40,18 +45,45 @@ def status(
     ] = False,
 ) -> None:
     """Show what is up and where. Exit code 3: something is down."""
-    from infra import services
+    from infra import logs, services
     from tasks.workspace import Workspace
 
-    found = services.of(Workspace.find().root, names)
+    root = Workspace.find().root
+    found = services.of(root, names)
     if env:
         for service in found:
             for name, value in service.environment().items():
                 print(f"export {name}={shlex.quote(value)}")
         return
+    logs.cut(root)
     states = [service.state() for service in found]
     for service, state in zip(found, states, strict=True):
         for name, fact in state.facts.items():
             print(f"{service.name}: {name:10}{fact}")
     if not all(state.is_up for state in states):
         raise typer.Exit(3)
+
+
+@app.command()
+def start(
+    deployment: Annotated[str, typer.Argument(help="train, retrain, promote, rollback.", show_default=False)],
+    assignments: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Fields of its form.", show_default=False)
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the run to its end, a line for each state.")] = False,
+    key: Annotated[
+        str, typer.Option("--key", help="However often one key is given, there is one run.", show_default=False)
+    ] = "",
+) -> None:
+    """Start a run, as the form on Prefect's pages does. With --wait, exit code 3: it crashed; 1: it was refused."""
+    from infra import start as starting
+    from infra.server import Server
+    from tasks.workspace import Workspace
+
+    server = Server(Workspace.find().root)
+    run = starting.start(server, deployment, assignments or [], key)
+    print(f"run {run['name']}  {starting.page(server, run)}", flush=True)
+    if wait:
+        ended = starting.follow(server, run, lambda line: print(line, flush=True))
+        if problem := starting.problem(ended):
+            refuse(errors.message(problem), problem.exit_code)

@@ -3,43 +3,25 @@
 import os
 import re
 import signal
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from graft.hub import pointer, releases, stages
+from graft.hub import releases, stages
 from graft.hub.bucket import Bucket
 from graft.hub.names import reference
 from infra import process
-from infra.server import Server
 from infra.store import Local
-from tests.conftest import Place, make_place, wait_until
+from tests.browser.pages import Platform, fill_in, text
+from tests.conftest import make_place, wait_until
 from tests.hub.little_release import draft
 
-
-@dataclass(frozen=True)
-class Platform:
-    """A workspace with everything up, and what `graft up` printed."""
-
-    place: Place
-    said: str
-
-    @property
-    def server(self) -> Server:
-        return Server(self.place.root)
-
-    def standing(self, stage: str) -> str:
-        """The version at a stage of plants."""
-        with closing(Bucket(Local(self.place.root / ".graft" / "store").store)) as bucket:
-            found = pointer.standing(bucket, "plants", stage)
-        return found.move.version if found else ""
+HELP = "Why; kept in the history."
 
 
 @pytest.fixture(scope="module")
@@ -94,14 +76,15 @@ def test_login_and_profile_are_for_their_owner_alone(platform: Platform) -> None
 
 
 def test_a_stage_moves_from_prefects_pages(platform: Platform, browser: Any, tmp_path: Path) -> None:
-    fill_in(platform, browser, "promote", {"model": "plants", "version": "v1", "stage": "prod", "reason": "a form"})
+    values = {"model": "plants", "version": "v1", "stage": "prod", "reason": "a form"}
+    fill_in(platform, browser, "promote", values, HELP)
     wait_until(lambda: platform.standing("prod") == "v1", 90, "prod at v1")
     wait_until(lambda: "plants@v1 now stands at prod" in text(browser), 60, "the run's last word")
     browser.save_screenshot(str(tmp_path / "promoted.png"))
 
 
 def test_a_refused_move_says_why_on_the_runs_page(platform: Platform, browser: Any) -> None:
-    fill_in(platform, browser, "promote", {"model": "plants", "version": "v7", "stage": "prod"})
+    fill_in(platform, browser, "promote", {"model": "plants", "version": "v7", "stage": "prod"}, HELP)
     wait_until(lambda: "plants@v7 does not exist; versions of plants: v1, v2" in text(browser), 90, "the refusal")
 
 
@@ -131,46 +114,3 @@ def test_a_part_that_was_killed_is_seen_and_started_again(platform: Platform, re
     assert done.returncode == 3 and "down; type: graft up" in done.stdout
     assert platform.place.graft("up").returncode == 0
     assert platform.place.graft("status").returncode == 0
-
-
-def fill_in(platform: Platform, browser: Any, name: str, values: dict[str, str]) -> None:
-    """Log in if asked to, fill in the form of the deployment, start the run, and open its page."""
-    deployment = platform.server.ask("POST", "/deployments/filter", {})
-    number = next(one["id"] for one in deployment if one["name"] == name)
-    address = f"{platform.server.page}/deployments/deployment/{number}/run"
-    browser.get(platform.server.page)
-    wait_until(lambda: "Dashboard" in text(browser) or passwords(browser), 30, "Prefect's first page")
-    for field in passwords(browser):
-        field.send_keys(platform.server.login)
-        browser.find_element("css selector", "button[type=submit]").click()
-        wait_until(lambda: not passwords(browser), 30, "being logged in")
-    browser.get(address)
-    wait_until(lambda: "Why; kept in the history." in text(browser), 30, "the form with its help")
-    for field, value in zip(browser.find_elements("css selector", "textarea"), values.values(), strict=False):
-        field.send_keys(value)
-    before = runs(platform, number)
-    started = wait_until(lambda: submitted(platform, browser, number, before), 60, "a run")
-    browser.get(f"{platform.server.page}/runs/flow-run/{started}")
-
-
-def submitted(platform: Platform, browser: Any, number: str, before: set[str]) -> str:
-    """Press the form's button: it does nothing until the form has taken what was typed. The run's id, or ""."""
-    for button in browser.find_elements("css selector", "button"):
-        if button.text == "Submit":
-            button.click()
-            time.sleep(2)
-    return next(iter(runs(platform, number) - before), "")
-
-
-def runs(platform: Platform, deployment: str) -> set[str]:
-    """Ids of the deployment's runs."""
-    wanted = {"deployments": {"id": {"any_": [deployment]}}}
-    return {str(one["id"]) for one in platform.server.ask("POST", "/flow_runs/filter", wanted)}
-
-
-def passwords(browser: Any) -> Any:
-    return browser.find_elements("css selector", "input[type=password]")
-
-
-def text(browser: Any) -> str:
-    return str(browser.find_element("css selector", "body").text)

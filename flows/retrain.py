@@ -31,7 +31,7 @@ from tasks.adapters.history import History
 from tasks.choices import Choices
 from tasks.workspace import STAGES, Workspace
 
-SKIPPED, UNCHANGED, KEPT, PUBLISHED, PROMOTED = "Skipped", "Unchanged", "Not promoted", "Published", "Promoted"
+UNCHANGED, KEPT, PUBLISHED, PROMOTED = "Unchanged", "Not promoted", "Published", "Promoted"
 PATIENCE_S = 900  # of whoever waits while another publishes
 
 
@@ -84,8 +84,12 @@ def retrain(
         if place.question(str(me.id)).exists():
             return _answered(place, me)
         form = Form.of(values)
+        if form.at_end == "ask" and me.deployment_id is None:
+            raise BadInput(
+                "form.at_end is ask, and only a run that a worker started can wait; choose promote if better, or never"
+            )
         if why := turn.needless(me):
-            return Completed(name=SKIPPED, message=why)
+            return Completed(name=turn.SKIPPED, message=why)
         turn.wait(me)
         with worktree.taken(place) as folder:
             return _run(_begin(place, folder, form), me)
@@ -192,10 +196,6 @@ def _promote(model: str, version: str, reason: str) -> str:
 
 
 def _ask(job: Job, version: str, verdict: dict[str, Any], me: FlowRun) -> State[Any]:
-    if me.deployment_id is None:
-        raise BadInput(
-            "at_end is ask, and only a run that a worker started can wait; choose promote if better, or never"
-        )
     live = verdict["live"]
     told = f"{job.model}@{version} waits for a person; it stands at candidate"
     asked = Question(

@@ -3,14 +3,17 @@
 Prefect's own limits are not used for this: one that cancels the new run can wedge the schedule behind a stuck one.
 """
 
+import logging
+import os
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from prefect import get_client, get_run_logger
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName, FlowRunFilter
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.context import FlowRunContext
 
@@ -19,6 +22,9 @@ from graft.core.errors import BadInput
 POLL_S = 2.0
 TWICE_S = 10.0
 """The same form, sent again within so many seconds, was sent by mistake."""
+YOUNG_S = 10.0
+"""A scheduled run has looked around, and given way if it had to, so many seconds after it began."""
+SKIPPED = "Skipped"
 AT_WORK = (StateType.RUNNING, StateType.CANCELLING)
 
 
@@ -37,13 +43,16 @@ def needless(me: FlowRun) -> str:
         return ""
     with get_client(sync_client=True) as client:
         others = [one for one in _of_deployment(client, me.deployment_id) if one.id != me.id]
-        if me.auto_scheduled:
+        while me.auto_scheduled:
             later = [one for one in others if one.auto_scheduled and _due(me) < _due(one) <= datetime.now(UTC)]
-            if later:
+            if later := [one for one in later if _serves(one)]:
                 return f"missed; {later[-1].name}, due {_due(later[-1]):%Y-%m-%d %H:%M} UTC, runs in its place"
-            if going := _at_work(client, me):
+            going = _at_work(client, me)
+            if not going:
+                return ""
+            if not all(_gives_way(one, me) for one in going):
                 return f"{going[0].name} is still going on"
-            return ""
+            time.sleep(POLL_S)
     for one in others:
         apart = _created(me) - _created(one)
         if not one.auto_scheduled and one.parameters == me.parameters and _is_first(one, me):
@@ -69,13 +78,20 @@ def wait(me: FlowRun) -> None:
 def require_alive(me: FlowRun) -> None:
     """Before anything that others see: a run that was stopped for long, and given up meanwhile, must not go on.
 
+    Where the run was started again, this process ends at once: what it says of the run would be taken for the other's.
+
     Raises:
         BadInput: the server has given it up.
     """
     with get_client(sync_client=True) as client:
-        state = client.read_flow_run(me.id).state
-    if state is None or not state.is_running():
-        raise BadInput(f"this run was given up meanwhile ({state.name if state else 'no state'}); nothing is published")
+        now = client.read_flow_run(me.id)
+    if now.run_count != me.run_count:
+        get_run_logger().warning("start %d of this run was given up; start %d goes on", me.run_count, now.run_count)
+        logging.shutdown()
+        os._exit(0)
+    if now.state is None or not now.state.is_running():
+        state = now.state.name if now.state else "no state"
+        raise BadInput(f"this run was given up meanwhile ({state}); nothing is published")
 
 
 def _at_work(client: SyncPrefectClient, me: FlowRun) -> list[FlowRun]:
@@ -93,6 +109,23 @@ def _of_deployment(client: SyncPrefectClient, deployment: UUID) -> list[FlowRun]
         sort=FlowRunSort.EXPECTED_START_TIME_DESC,
         limit=200,
     )[::-1]
+
+
+def _serves(one: FlowRun) -> bool:
+    """Whether it does, did or will do what an earlier scheduled run would."""
+    if one.state is None or one.state.is_final():
+        return one.state is not None and one.state.is_completed() and one.state.name != SKIPPED
+    return True
+
+
+def _gives_way(one: FlowRun, me: FlowRun) -> bool:
+    """Whether it has only just begun, is due before this scheduled run, and so will find that this one is later."""
+    young = one.state is not None and one.state.is_running() and _age(one.state) < YOUNG_S
+    return young and bool(one.auto_scheduled) and one.deployment_id == me.deployment_id and _due(one) < _due(me)
+
+
+def _age(state: State[Any]) -> float:
+    return (datetime.now(UTC) - state.timestamp).total_seconds()
 
 
 def _is_first(one: FlowRun, other: FlowRun) -> bool:

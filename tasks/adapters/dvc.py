@@ -113,6 +113,10 @@ def bring_up_to_date(
     text = "\n".join(lines)
     if failure:
         raise StageFailed(f"{failure['stage']}: {failure['message']}", int(failure["exit_code"]))
+    if code < 0:
+        raise EnvironmentProblem(
+            f"{stage}: it was killed (signal {-code}), by a person or for want of memory; start it again"
+        )
     if code:
         raise _explain(text, stage)
     if f"Running stage '{stage}'" in text:

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -19,6 +20,11 @@ class Ear(HTTPServer):
         self.codes: list[int] = []
         super().__init__(("127.0.0.1", 0), Handler)
 
+    @property
+    def address(self) -> str:
+        """A URL that only those may know who may tell it something."""
+        return f"http://127.0.0.1:{self.server_port}/services/b17d0c5e"
+
 
 class Handler(BaseHTTPRequestHandler):
     server: Ear
@@ -32,15 +38,20 @@ class Handler(BaseHTTPRequestHandler):
         """Nobody reads it."""
 
 
-@pytest.fixture
-def ear(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ear]:
+@contextmanager
+def listening() -> Iterator[Ear]:
     with Ear() as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        monkeypatch.setenv("no_proxy", "127.0.0.1")
-        monkeypatch.setenv(webhook.SETTING, f"http://127.0.0.1:{server.server_port}/services/hidden")
+        threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
+
+
+@pytest.fixture
+def ear(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ear]:
+    with listening() as server:
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        monkeypatch.setenv(webhook.SETTING, server.address)
+        yield server
 
 
 def test_it_hears_what_happened(ear: Ear) -> None:
@@ -53,7 +64,7 @@ def test_it_is_told_again_once(ear: Ear) -> None:
     assert webhook.tell("refusal", "no") == "" and len(ear.heard) == 2
     ear.codes = [503, 500]
     told = webhook.tell("refusal", "no")
-    assert "nobody was told of: refusal" in told and "500" in told and "hidden" not in told
+    assert "nobody was told of: refusal" in told and "500" in told and "b17d0c5e" not in told
 
 
 @pytest.mark.parametrize("named", ["ftp://host/hidden", "hidden", "file:///etc/passwd"])

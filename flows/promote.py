@@ -15,6 +15,7 @@ from graft.hub import names, pointer, stages, store
 from graft.hub.bucket import Bucket
 from graft.hub.cache import NO_STORE
 from graft.hub.stages import Moved
+from tasks import tables
 
 Name = Annotated[str, Field(max_length=64)]
 Reason = Annotated[str, Field(max_length=500)]
@@ -66,7 +67,7 @@ def _moved(move: Callable[[Bucket], Moved]) -> Any:
         return failed(error)
     rows = [
         {"move": one.serial, "when": f"{one.at:%Y-%m-%d %H:%M:%S} UTC", "what": one.kind, "version": one.version}
-        | {"by": one.by, "why": one.reason}
+        | {"by": tables.plain(one.by), "why": tables.plain(one.reason, 500)}
         for one in reversed(history)
     ]
     create_table_artifact(rows, key="history", description=f"Every move of {made.model}@{made.stage}")

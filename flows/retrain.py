@@ -5,6 +5,7 @@ the next, at what had not ended.
 """
 
 import io
+import json
 import os
 from contextlib import closing
 from datetime import UTC, datetime
@@ -25,7 +26,7 @@ from graft.core.errors import BadInput, EnvironmentProblem, GraftError
 from graft.hub import cache, names, pointer, releases, stages, store
 from graft.hub.bucket import Bucket
 from graft.hub.names import Reference
-from tasks import challenge, fetch, publish, remote, report
+from tasks import challenge, fetch, publish, remote, report, tables
 from tasks.adapters import files, lock, webhook, worktree
 from tasks.adapters.history import History
 from tasks.choices import Choices
@@ -136,7 +137,7 @@ def _run(job: Job, me: FlowRun) -> State[Any]:
     if worked or not job.work.report.exists():
         report.write(job.work)
     artifacts.of_run(job.work)
-    verdict = _gate(str(job.work.root), job.model)
+    verdict = _gate(str(job.place.root), str(job.work.root), job.model)
     turn.require_alive(me)
     version = _publish(str(job.place.root), str(job.work.root), job.model, verdict["passed"])
     if not verdict["passed"]:
@@ -150,17 +151,25 @@ def _run(job: Job, me: FlowRun) -> State[Any]:
 
 
 @step
-def _gate(root: str, model: str) -> dict[str, Any]:
+def _gate(place: str, root: str, model: str) -> dict[str, Any]:
     work = Workspace(Path(root))
     settings = settings_file.load(work.params)
     last = settings.publish.stages[-1]
     with _bucket() as bucket:
         stands = pointer.standing(bucket, model, last)
     live = cache.pull(Reference(model, version=stands.move.version)) if stands else None
-    verdict = challenge.challenge(work, settings, live)
+    verdict = challenge.challenge(work, settings, live, _earlier(Workspace(Path(place)), work, model))
     against = f"{model}@{stands.move.version}, which is live" if stands else "nothing: no release is live yet"
     artifacts.of_gate(verdict, against)
     return verdict
+
+
+def _earlier(place: Workspace, work: Workspace, model: str) -> dict[str, Any] | None:
+    """What the gate found when it was asked last: by an attempt that was killed, or by the run before."""
+    path = work.challenge.relative_to(work.root).as_posix()
+    if text := History(place, model).left(path):
+        return dict(json.loads(text))
+    return dict(files.read_json(work.challenge)) if work.challenge.exists() else None
 
 
 @step
@@ -261,7 +270,9 @@ def _why(verdict: dict[str, Any]) -> str:
 
 def _markdown(asked: Question, verdict: dict[str, Any], page: str) -> str:
     """The question, for the form; a list, because Prefect cuts off what a table has beyond the form's width."""
-    checks = "\n".join(f"- **{one['about']}**: {one['found']}; wanted: {one['wanted']}" for one in verdict["checks"])
+    checks = "\n".join(
+        f"- **{one['condition']}**: {one['found']}; wanted: {one['wanted']}" for one in tables.checks(verdict)
+    )
     return f"**Shall {asked.model}@{asked.version} go live?** [The report]({page})\n\n{checks}\n"
 
 

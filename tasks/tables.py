@@ -1,5 +1,9 @@
-"""Tables of what stages made, for Prefect's pages: rows of texts and numbers."""
+"""Tables of what stages made, for Prefect's pages: rows of texts and numbers.
 
+Prefect reads each text as Markdown. Names that came with the data are `plain`: nobody's class is a link to press.
+"""
+
+import re
 from collections import Counter
 from typing import Any
 
@@ -29,7 +33,7 @@ def pictures(workspace: Workspace) -> Rows:
         for label in sorted({label for domain, label, _ in counts if domain == role}):
             found = {split: counts[role, label, split] for split in SPLITS}
             facts = {"pictures": sum(found.values()), **found, "kept last time": kept.get(label, 0)}
-            rows.append({"role": role, "domain": name, "class": one_line(label, 60), **facts})
+            rows.append({"role": role, "domain": plain(name), "class": plain(label), **facts})
     return _cut(rows)
 
 
@@ -50,12 +54,12 @@ def exported(workspace: Workspace) -> Rows:
     """The files, and how they did on raw test pictures."""
     return [
         {
-            "file": one_line(name, 60),
+            "file": plain(name),
             "bytes": one["bytes"],
             "accuracy %": round(100 * one["accuracy"], 1),
             "agreement with Keras %": round(100 * one["agreement"], 2),
             "median ms": one["latency_ms"]["median"],
-            "gate": "passed" if one["passed"] else one_line("; ".join(one["refused_because"]), 200),
+            "gate": "passed" if one["passed"] else plain("; ".join(one["refused_because"]), 200),
         }
         for name, one in files.read_json(workspace.export_report)["files"].items()
     ]
@@ -64,10 +68,15 @@ def exported(workspace: Workspace) -> Rows:
 def checks(verdict: dict[str, Any]) -> Rows:
     """What the gate asked of a challenger, see `tasks.challenge`."""
     return [
-        {"condition": one["about"], "found": one["found"], "wanted": one["wanted"]}
+        {"condition": one["about"], "found": plain(one["found"], 300), "wanted": one["wanted"]}
         | {"passed": "yes" if one["passed"] else "NO"}
         for one in verdict["checks"]
     ]
+
+
+def plain(text: str, limit: int = 60) -> str:
+    """A text that Markdown shows as it is: one line without links, pictures or tags."""
+    return re.sub(r"([\\\[\]<>:@]|(?<=www)\.)", r"\\\1", one_line(text, limit))
 
 
 def _before(workspace: Workspace) -> str:

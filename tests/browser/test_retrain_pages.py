@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from infra import runs as platform_runs
+from tasks.tables import plain
 from tests.browser.pages import Platform, control_of, fill, fill_in, open_form, press, runs, text
 from tests.conftest import Finished, Place, wait_until
 
@@ -116,6 +117,18 @@ def test_a_run_is_started_looked_at_and_approved(platform: Platform, browser: An
     assert re.search(r"promote +v1 .*looks right", history.stdout), history.stdout + history.stderr
 
 
+def test_a_class_that_is_called_like_a_link_or_a_tag_is_text_on_the_page(platform: Platform, browser: Any) -> None:
+    names = [
+        "[press](javascript:document.title='x')",
+        "<img src=x onerror=alert(1)>",
+        "![p](http://127.0.0.1:9/x.png) www.x.example",
+    ]
+    rows = json.dumps([{"class": plain(name)} for name in names])
+    made = platform.server.ask("POST", "/artifacts/", {"key": "names", "type": "table", "data": rows})
+    look(platform, browser, made["id"], *names)
+    assert browser.find_elements("css selector", "tbody a, tbody img") == []
+
+
 @pytest.mark.sweep
 def test_a_run_that_is_cancelled_is_gone_in_10_s_and_leaves_nothing_half_done(
     platform: Platform, browser: Any, shot: Shot
@@ -124,7 +137,7 @@ def test_a_run_that_is_cancelled_is_gone_in_10_s_and_leaves_nothing_half_done(
     run = fill_in(platform, browser, "train", {"labels_per_class": "4", "at_end": "promote if better"}, HELP)
     wait_until(lambda: "finetune" in at_work(platform), 180, "training")
     wait_until(lambda: press(browser, "Cancel"), 30, "a button to cancel with")
-    wait_until(lambda: press(browser, "Cancel", inside="[role=dialog]"), 30, "being asked whether to")
+    wait_until(lambda: press(browser, "Confirm", inside="[role=dialog]"), 30, "being asked whether to")
     pressed = time.monotonic()
     wait_until(lambda: platform.run(run)["state_type"] == "CANCELLED", 10, "its end")
     wait_until(lambda: run not in set(platform_runs.worked_at()) and not at_work(platform), 10, "no process of it")

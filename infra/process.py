@@ -66,7 +66,7 @@ def cut(log: Path) -> None:
             return
         with open(log, "r+b") as file:
             file.seek(-KEPT_BYTES, os.SEEK_END)
-            last = file.read().partition(b"\n")[2]
+            last = file.read(KEPT_BYTES).partition(b"\n")[2]
             file.truncate(0)
         write_private(log.with_name(f"{log.name}.1"), last.decode(errors="replace"))
     except OSError as error:

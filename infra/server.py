@@ -12,9 +12,11 @@ import base64
 import http.client
 import json
 import os
+import random
 import secrets
 import socket
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -29,6 +31,8 @@ from infra.service import State
 
 UP_WITHIN_S, DOWN_WITHIN_S = 180, 20  # the first start makes the database
 POLL_S, ANSWER_S = 0.2, 10
+PAUSE_S = 3.0
+TOKEN_S = 600  # it is good for an hour
 SILENCE_S = 90
 RUNS_KEPT_DAYS = 90
 USER = "graft"
@@ -47,6 +51,9 @@ SETTINGS = {
     "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(RUNS_KEPT_DAYS * 86_400),
     "PREFECT_UI_SHOW_PROMOTIONAL_CONTENT": "false",
 }
+CLIENT = f"{USER}-{secrets.token_hex(8)}"
+_TOKENS: dict[str, tuple[str, float]] = {}
+_TOKENS_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -138,18 +145,16 @@ class Server:
         request.add_header("Authorization", "Basic " + base64.b64encode(self.login.encode()).decode())
         data = None
         if method != "GET":
-            client = f"{USER}-{secrets.token_hex(8)}"  # a client's new token ends its last one: never share one
-            token = self.ask("GET", f"/csrf-token?client={client}", None, patience_s)["token"]
             request.add_header("Content-Type", "application/json")
-            request.add_header("Prefect-Csrf-Client", client)
-            request.add_header("Prefect-Csrf-Token", token)
+            request.add_header("Prefect-Csrf-Client", CLIENT)
+            request.add_header("Prefect-Csrf-Token", self._token(patience_s))
             data = json.dumps(body).encode()
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        now = time.monotonic()
+        now, pause_s = time.monotonic(), POLL_S
         busy_until, silent_until = now + max(ANSWER_S, patience_s), now + patience_s
         while True:
             try:
-                with direct.open(request, data, ANSWER_S) as answer:
+                with direct.open(request, data, max(ANSWER_S, patience_s)) as answer:
                     return json.loads(answer.read() or "null")
             except urllib.error.HTTPError as error:
                 with error:  # 503: a SQLite that is written to by many sheds requests
@@ -159,7 +164,17 @@ class Server:
                 if time.monotonic() > silent_until:
                     said = one_line(str(error) or type(error).__name__, 120)
                     raise EnvironmentProblem(f"{self.address}{path}: {said}") from None
-            time.sleep(POLL_S)
+            time.sleep(pause_s * random.uniform(0.5, 1.5))  # many who were shed must not come back at once
+            pause_s = min(2 * pause_s, PAUSE_S)
+
+    def _token(self, patience_s: float) -> str:
+        """What changes nothing without it: no page elsewhere can read it. A client's new one ends its last."""
+        with _TOKENS_LOCK:
+            token, until = _TOKENS.get(self.address, ("", 0.0))
+            if time.monotonic() > until:
+                token = str(self.ask("GET", f"/csrf-token?client={CLIENT}", None, patience_s)["token"])
+                _TOKENS[self.address] = (token, time.monotonic() + TOKEN_S)
+        return token
 
     @property
     def _record(self) -> Path:
@@ -185,11 +200,11 @@ class Server:
         port = self._port()
         address = f"http://127.0.0.1:{port}/api"
         write_private(self.home / "server.json", json.dumps({"address": address, "port": port}) + "\n")
-        write_private(self.home / "profiles.toml", _profile(address, self.login))
+        write_private(self.home / "profiles.toml", profile(address, self.login))
         own = {
             "PREFECT_SERVER_API_AUTH_STRING": self.login,
             "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": address.removesuffix("/api"),
-            "PREFECT_SERVER_ENCRYPTION_KEY": self._secret("encryption", _new_key()),
+            "PREFECT_SERVER_ENCRYPTION_KEY": self._secret("encryption", new_key()),
             "PREFECT_SERVER_UI_API_URL": address,
         }
         if url:
@@ -238,12 +253,13 @@ def _reason(error: urllib.error.HTTPError) -> str:
     return f"HTTP {error.code} {error.reason}" + (f": {one_line(str(why))}" if why else "")
 
 
-def _new_key() -> str:
+def new_key() -> str:
     """32 random bytes as Fernet wants them."""
     return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
 
 
-def _profile(address: str, login: str) -> str:
+def profile(address: str, login: str) -> str:
+    """The file in which Prefect's own commands find the server."""
     return (
         'active = "graft"\n\n[profiles.graft]\n'
         f"PREFECT_API_URL = {json.dumps(address)}\nPREFECT_API_AUTH_STRING = {json.dumps(login)}\n"

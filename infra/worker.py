@@ -40,7 +40,7 @@ class Worker:
         with alone(self.server.home / "worker.lock", UP_WITHIN_S):
             if process.running(self._record):
                 return [*self._tidy(), "already up"]
-            self._set_pool_up()
+            self.set_pool_up()
             said = self._tidy()
             command = [sys.executable, "-m", "prefect", "--no-prompt", "worker", "start"]
             command += ["--pool", POOL, "--type", "process", "--name", "graft", "--install-policy", "never"]
@@ -75,7 +75,7 @@ class Worker:
         said = [*runs.settle(self.server, POOL, lives), *runs.skip(self.server, POOL)]
         return [*said, *runs.expire(self.server, POOL, waiting.within_s())]
 
-    def _set_pool_up(self) -> None:
+    def set_pool_up(self) -> None:
         """Make the pool, or give it this template: Prefect's own would let runs write into the worker's pipe."""
         template = json.loads(TEMPLATE.read_text(encoding="utf-8"))
         found = self.server.ask("POST", "/work_pools/filter", {"work_pools": {"name": {"any_": [POOL]}}})

@@ -75,3 +75,27 @@ def test_a_server_started_from_a_deaf_shell_still_hears(tmp_path: Path) -> None:
     os.kill(found.pid, signal.SIGINT)
     while process.running(record):
         time.sleep(0.05)
+
+
+def test_a_log_that_grew_large_is_cut_while_it_is_written(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    code = "import sys, time\nfor n in range(10**9): print(f'line {n}' + 'x' * 990, flush=True); time.sleep(0.0005)"
+    log.write_text("".join(f"old {n}" + "x" * 992 + "\n" for n in range(11_000)))
+    record = tmp_path / "process.json"
+    process.start([sys.executable, "-c", code], tmp_path, record, log, {"PATH": os.environ["PATH"]})
+    try:
+        assert log.stat().st_size < 1_000_000  # it was cut at the start
+        log.write_text("".join(f"new {n}" + "x" * 992 + "\n" for n in range(11_000)))
+        process.cut(log)
+        assert log.stat().st_size < 1_000_000 and log.with_name("log.1").stat().st_size <= process.KEPT_BYTES
+        kept = log.with_name("log.1").read_text().splitlines()
+        assert all(line.startswith(("new ", "line ")) for line in kept) and len(kept) > 900
+        assert log.with_name("log.1").stat().st_mode & 0o777 == 0o600
+        before = log.stat().st_size
+        while log.stat().st_size == before:
+            time.sleep(0.05)
+        assert b"\0" not in log.read_bytes()  # who writes goes on at the new end
+        process.cut(log)
+        assert log.with_name("log.1").read_text().splitlines() == kept  # not large: nothing to do
+    finally:
+        process.stop(record, 5)

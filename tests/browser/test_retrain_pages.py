@@ -62,14 +62,16 @@ def test_a_bad_value_is_refused_before_a_run_starts(platform: Platform, browser:
     assert {"folder", "s3", "shapes"} < set(offered["target_origin"])
     assert offered["at_end"] == ["ask", "promote if better", "never"]
     assert "ask waits for a person; promote if better moves the last stage" in text(browser)
-    fill(browser, {"labels_per_class": "many"})
+    fill(browser, {"labels_per_class": "50", "method": "linear_probe"})
     shot("form")
+    fill(browser, {"labels_per_class": "many"})
 
     def refused() -> bool:
         press(browser, "Submit")
         return "Validation failed for field 'labels_per_class'" in text(browser)
 
     wait_until(refused, 30, "the refusal")
+    shot("refused")
     assert runs(platform, number) == set()
 
 

@@ -66,8 +66,8 @@ class Deployments:
         return self.server.home / "deployed"
 
     def _now(self) -> str:
-        """What the registered forms were made from: the file and the flows it names."""
-        digest = hashlib.sha256(FILE.read_bytes())
+        """What the registered forms were made from: the file, the flows it names, and where they are."""
+        digest = hashlib.sha256(FILE.read_bytes() + bytes(self.server.root))
         for path in sorted((self.server.root / "flows").glob("*.py")):
             digest.update(path.read_bytes())
         return digest.hexdigest()

@@ -106,6 +106,11 @@ class History:
         must(folder, "update-ref", "--no-deref", "HEAD", made)
         return made
 
+    def left(self, path: str) -> str:
+        """The text of `path` in the commit that a killed attempt made and did not push; "" if there is none."""
+        code, out, _ = git(self.place.root, "show", f"{self._pending}:{path}")
+        return "" if code else out
+
     def push(self, commit: str, tag: str = "") -> str:
         """Push the commit, and the tag that names it, all or none; joined with what somebody else pushed first.
 

@@ -83,6 +83,16 @@ def test_a_model_is_not_worse_than_itself(workspace: Workspace, live: Pulled) ->
     assert report["challenger"]["accuracy"] == report["live"]["accuracy"]
 
 
+def test_the_times_of_a_killed_attempt_at_the_same_two_files_are_taken_over(workspace: Workspace, live: Pulled) -> None:
+    report = challenge.challenge(workspace, settings(workspace), live)
+    report["challenger"]["median_ms"], report["live"]["median_ms"] = 0.125, 0.25
+    again = challenge.challenge(workspace, settings(workspace), live, report)
+    assert (again["challenger"], again["live"]) == (report["challenger"], report["live"])
+    assert check(again, "latency")["found"].startswith("0.12 ms against 0.25 ms")
+    other = report | {"live": report["live"] | {"receipt": "0" * 64}}
+    assert challenge.challenge(workspace, settings(workspace), live, other)["live"]["median_ms"] != 0.25
+
+
 def test_a_worse_one_is_refused_with_its_interval(changed: Workspace, live: Pulled) -> None:
     classes = files.read_json(changed.classes)
     files.write_json(changed.classes, classes | {"target": classes["target"][1:] + classes["target"][:1]})

@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
@@ -23,6 +23,8 @@ Tell = Callable[[float], None]
 """Called with the share of a job that is done, in [0, 1]."""
 
 BYTES_PER_WORKER = 2_000_000_000  # TensorFlow, a small net and its data
+STARTED_BY = "GRAFT_STARTED_BY"
+"""Environment variable: id of a process without which this one is not wanted."""
 _PR_SET_PDEATHSIG = 1
 _POLL_S = 0.5
 
@@ -43,12 +45,28 @@ def workers_for(n_jobs: int) -> int:
 
 
 def die_with_parent() -> None:
-    """Linux: be killed when the process that started this one dies, lest an orphan go on writing outputs."""
+    """Linux: be killed when the process that started this one dies, lest an orphan go on writing outputs.
+
+    Or at once, if that happened while this one was still being loaded: STARTED_BY and multiprocessing know who it was.
+    """
     if sys.platform == "linux":
         parent = os.getppid()
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died in between
+        spawner = multiprocessing.parent_process()
+        wanted = {spawner.pid if spawner else None, int(os.environ.get(STARTED_BY) or 0)} - {None, 0}
+        if os.getppid() != parent or not wanted <= set(_ancestors()):
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _ancestors() -> Iterator[int]:
+    """Whoever started this process, who started that one, and so on; the dead are left out by the system."""
+    pid = os.getppid()
+    while pid > 1:
+        yield pid
+        try:
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            return  # it died just now
 
 
 class Workers(AbstractContextManager["Workers[Context, Job, Result]"], Generic[Context, Job, Result]):

@@ -16,11 +16,13 @@ def run(arguments: Sequence[str], folder: Path, environment: dict[str, str], on_
 
     It and what it starts are a process group of their own, which is killed if this is interrupted.
     """
+    from graft.core.processes import STARTED_BY  # loads NumPy, which others here can do without
+
     command = [sys.executable, "-m", "tasks.adapters.process", *arguments]
     with subprocess.Popen(
         command,
         cwd=folder,
-        env=environment,
+        env=environment | {STARTED_BY: str(os.getpid())},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -59,7 +61,8 @@ def plain_environment() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    from graft.core.processes import die_with_parent
+    from graft.core.processes import STARTED_BY, die_with_parent
 
     die_with_parent()  # survives the exec below
+    os.environ[STARTED_BY] = str(os.getpid())
     os.execvp(sys.argv[1], sys.argv[1:])

@@ -88,3 +88,16 @@ def alive(pid: int) -> bool:
 def test_there_is_at_least_one_worker_and_no_more_than_jobs() -> None:
     assert processes.workers_for(1) == 1
     assert 1 <= processes.workers_for(100) <= processes.usable_cores()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system has no such signal")
+def test_a_process_whose_starter_died_while_it_was_loaded_ends_at_once() -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    program = "from graft.core.processes import die_with_parent; die_with_parent(); print('alive')"
+    said = {}
+    for starter in (dead.pid, os.getpid()):
+        environment = os.environ | {processes.STARTED_BY: str(starter)}
+        done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True)
+        said[starter] = (done.returncode, done.stdout)
+    assert said == {dead.pid: (-signal.SIGKILL, b""), os.getpid(): (0, b"alive\n")}

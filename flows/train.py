@@ -9,7 +9,7 @@ import httpx
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.client.schemas.objects import State
-from prefect.states import Completed, Failed
+from prefect.states import Completed, Crashed, Failed
 
 from flows import artifacts, show
 from graft.core import settings as settings_file
@@ -24,8 +24,8 @@ from tasks.workspace import ROLES, STAGES, Workspace
 
 Stage = Literal["ingest", "validate", "extract", "pretrain", "finetune", "evaluate", "export"]
 
-REFUSED, UNAVAILABLE = "Refused", "Unavailable"
-EXIT_CODES = {REFUSED: 1, UNAVAILABLE: 3}
+REFUSED, UNAVAILABLE, CRASHED = "Refused", "Unavailable", "Crashed"
+EXIT_CODES = {REFUSED: 1, UNAVAILABLE: 3, CRASHED: 3}
 """A failed run's state name says who can mend it, and is the command's exit code."""
 
 
@@ -70,7 +70,9 @@ def start(workspace: Path, from_stage: str | None, until: str | None) -> tuple[i
 
 
 def failed(error: GraftError) -> State[Any]:
-    """The state that a refused run ends in: one line, no traceback."""
+    """The state that a refused run ends in: one line, no traceback. What was killed is Crashed: it may start again."""
+    if isinstance(error, dvc.Killed):
+        return Crashed(name=CRASHED, message=str(error))
     name = UNAVAILABLE if error.exit_code == EnvironmentProblem.exit_code else REFUSED
     return Failed(name=name, message=str(error))
 
@@ -109,7 +111,8 @@ def bring(
         due = worked or name in stale or name in forced
         state = STAGE_TASKS[name](str(place.root), due=due, force=name in forced, pull=pull, return_state=True)
         if not state.is_completed():
-            return Failed(name=state.name, message=state.message), worked
+            ended = Crashed if state.is_crashed() else Failed
+            return ended(name=state.name, message=state.message), worked
         worked = worked or state.message != "up to date"
     return None, worked
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,10 @@ class StageFailed(GraftError):
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class Killed(EnvironmentProblem):
+    """A stage, or the DVC that ran it, was killed: nothing is known to be wrong with it."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,8 @@ def bring_up_to_date(
 
     Raises:
         StageFailed: the stage ended with an error.
-        BadInput, EnvironmentProblem: DVC itself did.
+        Killed: it, or DVC, was killed.
+        BadInput, EnvironmentProblem: DVC itself ended with an error.
     """
     failure: dict[str, Any] = {}
     lines: list[str] = []
@@ -113,10 +119,8 @@ def bring_up_to_date(
     text = "\n".join(lines)
     if failure:
         raise StageFailed(f"{failure['stage']}: {failure['message']}", int(failure["exit_code"]))
-    if code < 0:
-        raise EnvironmentProblem(
-            f"{stage}: it was killed (signal {-code}), by a person or for want of memory; start it again"
-        )
+    if sign := -code if code < 0 else _killed_by(text):
+        raise Killed(f"{stage}: its process was killed (signal {sign}), by a person or for want of memory; try again")
     if code:
         raise _explain(text, stage)
     if f"Running stage '{stage}'" in text:
@@ -162,6 +166,12 @@ def _explain(text: str, stage: str = "") -> GraftError:
         return BadInput(f"dvc.lock cannot be used ({one_line(told)}); git checkout dvc.lock brings back a good one")
     where = f"{stage}: " if stage else ""
     return BadInput(f"{where}{one_line(told)}")
+
+
+def _killed_by(text: str) -> int:
+    """The signal that ended the stage's command, as DVC tells it; 0 if none did."""
+    found = re.search(r"failed to run: .*, exited with -(\d+)", text)
+    return int(found[1]) if found else 0
 
 
 def _last_line(text: str) -> str:

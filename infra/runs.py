@@ -6,28 +6,33 @@ up which of them still have a process.
 """
 
 import os
+import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from infra.recovery import TAG
 from infra.server import Server
 
 Run = dict[str, Any]
 PAGE = 200
+POLL_S = 0.3
 GONE = "its process is gone: the worker or the machine was stopped while it ran"
-NOT_BEGUN = "the worker was stopped before it began"
+NOT_BEGUN = "the worker was stopped before it began; it begins when there is one again"
 SUPERSEDED = "skipped: it could not start when it was due, and a later one does the same"
 SUPERSEDED_NAME = "Skipped"
 
 
-def settle(server: Server, pool: str, worker_lives: bool) -> list[str]:
-    """Mark runs of `pool` whose process is gone as Crashed; what was done, a line each.
+def settle(server: Server, pool: str, worker_lives: bool, patience_s: float = 0.0) -> list[str]:
+    """Mark runs of `pool` whose process is gone as Crashed, plan those anew that never had one; a line each.
 
     Only where /proc tells which process belongs to which run; elsewhere the server notices their silence.
 
     Args:
         worker_lives: then a run that has no process yet may be about to get one, and is left alone.
+        patience_s: for so long the server is given time to plan anew what it starts again: a server that stops
+            before forgets it.
 
     Raises:
         EnvironmentProblem: the server does not answer.
@@ -37,13 +42,22 @@ def settle(server: Server, pool: str, worker_lives: bool) -> list[str]:
     begun = _runs(server, pool, ["RUNNING", "CANCELLING"], "ID_DESC")
     waiting = [] if worker_lives else _runs(server, pool, ["PENDING"], "ID_DESC")
     alive = set(worked_at()) if begun or waiting else set()
-    said = []
-    for runs, why in ((begun, GONE), (waiting, NOT_BEGUN)):
-        for run in runs:
-            if run["id"] not in alive:
-                _set(server, run, {"type": "CRASHED", "message": why})
-                said.append(f"run {run['name']} is Crashed: {why}")
-    return said
+    gone, unbegun = ([run for run in runs if run["id"] not in alive] for runs in (begun, waiting))
+    for run in gone:
+        _set(server, run, {"type": "CRASHED", "message": GONE})
+    for run in unbegun:
+        _set(server, run, {"type": "SCHEDULED", "name": "AwaitingRetry", "message": NOT_BEGUN})
+    end = time.monotonic() + patience_s
+    while time.monotonic() < end and any(_starts_again(server, run) for run in gone):
+        time.sleep(POLL_S)
+    said = [f"run {run['name']} is Crashed: {GONE}" for run in gone]
+    return said + [f"run {run['name']} waits: {NOT_BEGUN}" for run in unbegun]
+
+
+def _starts_again(server: Server, run: Run) -> bool:
+    """Whether it will be planned anew, and is not yet."""
+    now = server.ask("GET", f"/flow_runs/{run['id']}")
+    return now["state_type"] == "CRASHED" and now["run_count"] == 1 and TAG in now["tags"]
 
 
 def skip(server: Server, pool: str) -> list[str]:

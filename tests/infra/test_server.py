@@ -195,7 +195,8 @@ def test_a_run_whose_process_is_gone_is_crashed_and_one_that_has_one_goes_on(ser
         assert runs.settle(server, POOL, worker_lives=True) == [f"run {gone['name']} is Crashed: {runs.GONE}"]
         assert state_of(server, gone) == ("Crashed", runs.GONE)
         assert state_of(server, at_work)[0] == "Running" and state_of(server, waiting)[0] == "Pending"
-        assert runs.settle(server, POOL, worker_lives=False) == [f"run {waiting['name']} is Crashed: {runs.NOT_BEGUN}"]
+        assert runs.settle(server, POOL, worker_lives=False) == [f"run {waiting['name']} waits: {runs.NOT_BEGUN}"]
+        assert state_of(server, waiting) == ("AwaitingRetry", runs.NOT_BEGUN)
         child.kill()
     assert runs.settle(server, POOL, worker_lives=True) == [f"run {at_work['name']} is Crashed: {runs.GONE}"]
     assert runs.settle(server, POOL, worker_lives=False) == []

@@ -141,9 +141,12 @@ def test_a_run_that_is_cancelled_is_gone_in_10_s_and_leaves_nothing_half_done(
     wait_until(lambda: press(browser, "Cancel"), 30, "a button to cancel with")
     wait_until(lambda: press(browser, "Confirm", inside="[role=dialog]"), 30, "being asked whether to")
     pressed = time.monotonic()
+    wait_until(lambda: platform.run(run)["state_type"] in ("CANCELLING", "CANCELLED"), 10, "being heard")
+    browser.get("about:blank")
     wait_until(lambda: platform.run(run)["state_type"] == "CANCELLED", 60, "its end")
     wait_until(lambda: run not in set(platform_runs.worked_at()) and not at_work(platform), 60, "no process of it")
     assert time.monotonic() - pressed < 10
+    browser.get(f"{platform.server.page}/runs/flow-run/{run}")
     wait_until(lambda: "Cancelled" in text(browser), 30, "the end on the page")
     shot("cancelled")
     assert released(platform) == before

@@ -1,7 +1,8 @@
-"""What Prefect's server does about runs that died without a word, or wait for one, as four of its automations.
+"""What Prefect's server does about runs that died without a word, or wait for one, as five of its automations.
 
 silent   a run that was heard of, then not for SILENT_S, is Crashed, and whatever waited for its slot goes on
-stuck    a run that was handed to a worker, or told to stop, and did not begin or end within STUCK_S, is Crashed
+stuck    a run that was handed to a worker and did not begin within STUCK_S is Crashed
+cancel   a run that was told to stop and did not within STUCK_S is Cancelled: as Crashed it would be started again
 again    a run tagged TAG that crashed is started again: once, as the count of its starts says, which the server keeps
 answer   a run that asked a person and was not answered in time goes on without: that means no
 
@@ -20,10 +21,11 @@ from infra.service import State
 TAG = "training"
 HEARTBEAT_S, SILENT_S, STUCK_S = 30, 90, 240  # Prefect's advice: silence is three heartbeats
 SILENT = f"nothing was heard of its process for {SILENT_S} s: it was killed, or its machine was"
-STUCK = f"its process did not begin, or end, within {STUCK_S} s: the worker's log may say why"
+STUCK = f"its process did not begin within {STUCK_S} s: the worker's log may say why"
+CANCEL = f"nobody ended its process within {STUCK_S} s: the worker was stopped, or its machine was"
 AGAIN = "started again, once, because its process died; what its stages had finished is kept"
 ANSWER = "nobody answered in time: it goes on, and nothing is promoted"
-NAMES = ("graft: silent", "graft: stuck", "graft: again", "graft: answer")
+NAMES = ("graft: silent", "graft: stuck", "graft: cancel", "graft: again", "graft: answer")
 LEFT = ["Resuming", "Cancelling", "Cancelled", "Completed", "Failed", "Crashed"]
 """What ends the waiting for an answer; that the run still stops, or still speaks, does not."""
 
@@ -127,9 +129,8 @@ def rules(answer_within_s: int) -> tuple[dict[str, Any], ...]:
             _quiet(["heartbeat", "Running", "Retrying", "Rerunning"], ["*"], SILENT_S),  # or before its first heartbeat
             _become("CRASHED", SILENT),
         ),
-        _rule(
-            "stuck", STUCK, _quiet(["Pending", "Submitting", "Cancelling"], ["*"], STUCK_S), _become("CRASHED", STUCK)
-        ),
+        _rule("stuck", STUCK, _quiet(["Pending", "Submitting"], ["*"], STUCK_S), _become("CRASHED", STUCK)),
+        _rule("cancel", CANCEL, _quiet(["Cancelling"], ["*"], STUCK_S), _become("CANCELLED", CANCEL)),
         _rule(
             "again",
             AGAIN,

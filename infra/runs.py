@@ -44,14 +44,19 @@ def settle(server: Server, pool: str, worker_lives: bool, patience_s: float = 0.
     alive = set(worked_at()) if begun or waiting else set()
     gone, unbegun = ([run for run in runs if run["id"] not in alive] for runs in (begun, waiting))
     for run in gone:
-        _set(server, run, {"type": "CRASHED", "message": GONE})
+        _set(server, run, {"type": "CANCELLED" if _is_cancelled(run) else "CRASHED", "message": GONE})
     for run in unbegun:
         _set(server, run, {"type": "SCHEDULED", "name": "AwaitingRetry", "message": NOT_BEGUN})
     end = time.monotonic() + patience_s
     while time.monotonic() < end and any(_starts_again(server, run) for run in gone):
         time.sleep(POLL_S)
-    said = [f"run {run['name']} is Crashed: {GONE}" for run in gone]
+    said = [f"run {run['name']} is {'Cancelled' if _is_cancelled(run) else 'Crashed'}: {GONE}" for run in gone]
     return said + [f"run {run['name']} waits: {NOT_BEGUN}" for run in unbegun]
+
+
+def _is_cancelled(run: Run) -> bool:
+    """Somebody wants it to end: as Crashed it would be started again."""
+    return bool(run["state_type"] == "CANCELLING")
 
 
 def _starts_again(server: Server, run: Run) -> bool:

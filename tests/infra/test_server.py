@@ -202,6 +202,13 @@ def test_a_run_whose_process_is_gone_is_crashed_and_one_that_has_one_goes_on(ser
     assert runs.settle(server, POOL, worker_lives=False) == []
 
 
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="only Linux tells which process works at a run")
+def test_a_run_that_was_told_to_stop_and_has_no_process_is_not_started_again(server: Server) -> None:
+    told = begun(server, {"type": "CANCELLING"})
+    assert runs.settle(server, POOL, worker_lives=True) == [f"run {told['name']} is Cancelled: {runs.GONE}"]
+    assert state_of(server, told) == ("Cancelled", runs.GONE)
+
+
 def test_missed_runs_of_a_schedule_are_skipped_but_the_last(server: Server) -> None:
     planned = "deployment_id = (SELECT id FROM deployment WHERE name = 'quick') AND auto_scheduled"
     planned = f"SELECT id FROM flow_run WHERE {planned} AND state_type = 'SCHEDULED' ORDER BY expected_start_time"
@@ -239,9 +246,17 @@ def test_the_next_run_of_each_deployment_is_found_though_one_fills_the_list(serv
     assert re.fullmatch(r"next run \S+ \d\d:\d\d UTC", facts["quick"]) and not facts["quick"].endswith("03:00 UTC")
 
 
-@pytest.mark.parametrize("times", [4, pytest.param(20, marks=pytest.mark.sweep)])
-def test_however_often_and_at_once_a_run_is_asked_for_with_one_key_there_is_one(server: Server, times: int) -> None:
-    found: dict[str, list[str]] = {f"{key}{times}": [] for key in "abc"}
+def test_a_key_that_is_given_again_is_the_same_run_and_without_one_there_is_another(server: Server) -> None:
+    first, again = (start.start(server, "slow", ["model=a"], "mine")["id"] for _ in range(2))
+    assert first == again
+    assert len({first, *(start.start(server, "slow", ["model=a"])["id"] for _ in range(2))}) == 3
+    assert server.ask("GET", f"/flow_runs/{first}")["parameters"] == {"seeds": 1, "model": "a"}
+
+
+@pytest.mark.sweep
+def test_however_often_and_at_once_a_run_is_asked_for_with_one_key_there_is_one(server: Server) -> None:
+    times = 20
+    found: dict[str, list[str]] = {"a": [], "b": [], "c": []}
     for key, ids in found.items():
         begin = threading.Barrier(times)
 
@@ -256,8 +271,6 @@ def test_however_often_and_at_once_a_run_is_asked_for_with_one_key_there_is_one(
             thread.join()
     assert [(len(ids), len(set(ids))) for ids in found.values()] == [(times, 1)] * 3
     assert len({ids[0] for ids in found.values()}) == 3
-    for key, ids in found.items():
-        assert server.ask("GET", f"/flow_runs/{ids[0]}")["parameters"] == {"seeds": 1, "model": key}
 
 
 def test_what_is_wrong_with_a_start_is_told_before_anything_starts(server: Server) -> None:

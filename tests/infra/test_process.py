@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from graft.core.errors import EnvironmentProblem
-from infra import process
+from infra import logs, process
 
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
 
@@ -99,3 +99,17 @@ def test_a_log_that_grew_large_is_cut_while_it_is_written(tmp_path: Path) -> Non
         assert log.with_name("log.1").read_text().splitlines() == kept  # not large: nothing to do
     finally:
         process.stop(record, 5)
+
+
+def test_every_log_of_a_workspace_is_kept_within_bounds(tmp_path: Path) -> None:
+    written = [
+        tmp_path / ".graft" / one for one in ("store/log", "pages/log", "prefect/server.log", "prefect/worker.log")
+    ]
+    for log in written:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_bytes(b"a line\n" * 1_500_000)
+    other = tmp_path / ".graft" / "prefect" / "prefect.db"
+    other.write_bytes(b"x" * 11_000_000)
+    logs.cut(tmp_path)
+    assert all(log.stat().st_size == 0 and log.with_name(f"{log.name}.1").stat().st_size < 1_000_001 for log in written)
+    assert other.stat().st_size == 11_000_000

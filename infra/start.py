@@ -32,7 +32,10 @@ def start(server: Server, deployment: str, assignments: Sequence[str], key: str 
     """
     if len(key) > KEY_CHARACTERS:
         raise UsageError(f"a key of {len(key)} characters is too long; at most {KEY_CHARACTERS} would do")
-    known = server.ask("POST", "/deployments/filter", {"sort": "NAME_ASC"}, PATIENCE_S)
+    try:
+        known = server.ask("POST", "/deployments/filter", {"sort": "NAME_ASC"}, PATIENCE_S)
+    except EnvironmentProblem as error:
+        raise EnvironmentProblem(f"{error}; graft status says what is up, graft up starts the rest") from None
     found = next((one for one in known if one["name"] == deployment), None)
     if found is None:
         names = ", ".join(one["name"] for one in known) or "none; type: graft up"

@@ -6,33 +6,32 @@ up which of them still have a process.
 """
 
 import os
-import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from infra.recovery import TAG
+from infra.recovery import AGAIN, TAG
 from infra.server import Server
 
 Run = dict[str, Any]
 PAGE = 200
-POLL_S = 0.3
 GONE = "its process is gone: the worker or the machine was stopped while it ran"
 NOT_BEGUN = "the worker was stopped before it began; it begins when there is one again"
 SUPERSEDED = "skipped: it could not start when it was due, and a later one does the same"
 SUPERSEDED_NAME = "Skipped"
 
 
-def settle(server: Server, pool: str, worker_lives: bool, patience_s: float = 0.0) -> list[str]:
+def settle(server: Server, pool: str, worker_lives: bool) -> list[str]:
     """Mark runs of `pool` whose process is gone as Crashed, plan those anew that never had one; a line each.
+
+    What is started again once is planned here too: a server that has just come up puts off, for a quarter of an hour,
+    every event of a run whose earlier ones it did not see itself, and its rule with them.
 
     Only where /proc tells which process belongs to which run; elsewhere the server notices their silence.
 
     Args:
         worker_lives: then a run that has no process yet may be about to get one, and is left alone.
-        patience_s: for so long the server is given time to plan anew what it starts again: a server that stops
-            before forgets it.
 
     Raises:
         EnvironmentProblem: the server does not answer.
@@ -45,11 +44,10 @@ def settle(server: Server, pool: str, worker_lives: bool, patience_s: float = 0.
     gone, unbegun = ([run for run in runs if run["id"] not in alive] for runs in (begun, waiting))
     for run in gone:
         _set(server, run, {"type": "CANCELLED" if _is_cancelled(run) else "CRASHED", "message": GONE})
+        if _starts_again(server, run):
+            _set(server, run, {"type": "SCHEDULED", "name": "AwaitingRetry", "message": AGAIN})
     for run in unbegun:
         _set(server, run, {"type": "SCHEDULED", "name": "AwaitingRetry", "message": NOT_BEGUN})
-    end = time.monotonic() + patience_s
-    while time.monotonic() < end and any(_starts_again(server, run) for run in gone):
-        time.sleep(POLL_S)
     said = [f"run {run['name']} is {'Cancelled' if _is_cancelled(run) else 'Crashed'}: {GONE}" for run in gone]
     return said + [f"run {run['name']} waits: {NOT_BEGUN}" for run in unbegun]
 
@@ -60,7 +58,7 @@ def _is_cancelled(run: Run) -> bool:
 
 
 def _starts_again(server: Server, run: Run) -> bool:
-    """Whether it will be planned anew, and is not yet."""
+    """Whether it crashed for the first time, is to be started again, and nobody planned that yet."""
     now = server.ask("GET", f"/flow_runs/{run['id']}")
     return now["state_type"] == "CRASHED" and now["run_count"] == 1 and TAG in now["tags"]
 

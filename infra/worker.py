@@ -16,7 +16,6 @@ from infra.service import State
 POOL = "graft"
 TEMPLATE = Path(__file__).parent / "pools" / "process.json"
 UP_WITHIN_S, DOWN_WITHIN_S = 60, 45  # a run that is cancelled gets half a minute to end
-AGAIN_WITHIN_S = 15  # of a crash
 POLL_S = 0.3
 SETTINGS = {
     "PREFECT_WORKER_ENABLE_CANCELLATION": "true",  # of a run that did not begin yet
@@ -54,7 +53,7 @@ class Worker:
         if not process.stop(self._record, DOWN_WITHIN_S):
             return ["was not up"]
         try:
-            return ["stopped", *runs.settle(self.server, POOL, worker_lives=False, patience_s=AGAIN_WITHIN_S)]
+            return ["stopped", *runs.settle(self.server, POOL, worker_lives=False)]
         except EnvironmentProblem:
             return ["stopped; the server is down and learns of ended runs when it is up again"]
 

@@ -72,4 +72,4 @@ def test_what_a_killed_run_had_begun_to_publish_is_finished_once(live: Platform,
     ended = live.completed(run)
     assert (ended["state"]["name"], ended["run_count"]) == ("Promoted", 2)
     assert len(live.versions()) == len(before) + 1 and live.at_prod() == live.versions()[-1]
-    assert len(live.commits()) == len(commits) + 2  # the workspace's change, and what was made of it
+    assert len(live.commits()) == len(commits) + 2  # the workspace's change taken over, and what was made of it

@@ -22,7 +22,7 @@ from flows.question import Question
 from flows.steps import step
 from flows.train import bring, failed
 from graft.core import settings as settings_file
-from graft.core.errors import BadInput, EnvironmentProblem, GraftError
+from graft.core.errors import BadInput, EnvironmentProblem, GateRefused, GraftError
 from graft.hub import cache, names, pointer, releases, stages, store
 from graft.hub.bucket import Bucket
 from graft.hub.names import Reference
@@ -30,6 +30,7 @@ from tasks import challenge, fetch, publish, remote, report, tables
 from tasks.adapters import files, lock, webhook, worktree
 from tasks.adapters.history import History
 from tasks.choices import Choices
+from tasks.stage import keep_to_itself
 from tasks.workspace import STAGES, Workspace
 
 UNCHANGED, KEPT, PUBLISHED, PROMOTED = "Unchanged", "Not promoted", "Published", "Promoted"
@@ -81,6 +82,8 @@ def retrain(
     values = dict(locals())
     try:
         place, me = Workspace.find(), turn.mine()
+        keep_to_itself(place)
+        turn.announce(me)
         _use_store()
         if place.question(str(me.id)).exists():
             return _answered(place, me)
@@ -146,7 +149,8 @@ def _run(job: Job, me: FlowRun) -> State[Any]:
         return _end(job, PUBLISHED, f"{job.model}@{version} is published; nothing was promoted")
     if job.at_end == "promote if better":
         turn.require_alive(me)
-        return _end(job, PROMOTED, _promote(job.model, version, _why(verdict)), "promotion")
+        went, told = _promote(job.model, version, _why(verdict))
+        return _end(job, PROMOTED if went else KEPT, told, "promotion" if went else "refusal")
     return _ask(job, version, verdict, me)
 
 
@@ -195,13 +199,16 @@ def _publish(place: str, root: str, model: str, passed: bool) -> str:
 
 
 @step
-def _promote(model: str, version: str, reason: str) -> str:
-    """Through every stage that it has not passed yet, to the last."""
+def _promote(model: str, version: str, reason: str) -> tuple[bool, str]:
+    """Through every stage that it has not passed yet, to the last. Whether it got there, and where it stands or why."""
     with _bucket() as bucket:
         held = releases.find(bucket, Reference(model, version=version))
         for stage in held.receipt.contents.stages[1:]:
-            stages.promote(bucket, Reference(model, version=version), stage, reason)
-        return f"{model}@{version} stands at {held.receipt.contents.stages[-1]}"
+            try:
+                stages.promote(bucket, Reference(model, version=version), stage, reason)
+            except GateRefused as refused:
+                return False, str(refused)
+        return True, f"{model}@{version} stands at {held.receipt.contents.stages[-1]}"
 
 
 def _ask(job: Job, version: str, verdict: dict[str, Any], me: FlowRun) -> State[Any]:
@@ -226,8 +233,8 @@ def _answered(place: Workspace, me: FlowRun) -> State[Any]:
         told = f"{name} was declined{answer.note and ': '}{answer.note}"
     elif answer is not None:
         _require_same(asked)
-        told = _promote(asked.model, asked.version, answer.note or "approved")
-        event, state = "promotion", PROMOTED
+        went, told = _promote(asked.model, asked.version, answer.note or "approved")
+        event, state = ("promotion", PROMOTED) if went else (event, state)
     _note(place, asked.model, {"outcome": told})
     place.question(str(me.id)).unlink()
     webhook.tell(event, told, model=asked.model, run=str(me.id))

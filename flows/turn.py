@@ -16,6 +16,7 @@ from prefect.client.schemas.filters import FlowFilter, FlowFilterName, FlowRunFi
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.context import FlowRunContext
+from prefect.events import emit_event
 
 from graft.core.errors import BadInput
 
@@ -35,6 +36,25 @@ def mine() -> FlowRun:
         raise RuntimeError("outside of a flow run")
     with get_client(sync_client=True) as client:
         return client.read_flow_run(context.flow_run.id)
+
+
+def announce(me: FlowRun) -> None:
+    """Tell the server's automations that a scheduled run was planned.
+
+    Its scheduler does so silently. Every later event of a run that was planned within five minutes of its start is said
+    to follow that one, and would be put off for a quarter of an hour in waiting for it: a crash too.
+    """
+    if not me.auto_scheduled or me.run_count > 1:
+        return
+    with get_client(sync_client=True) as client:
+        states = client.read_flow_run_states(me.id)
+    for one in sorted(states, key=lambda state: state.timestamp)[:1]:
+        emit_event(
+            f"prefect.flow-run.{one.name}",
+            {"prefect.resource.id": f"prefect.flow-run.{me.id}", "prefect.resource.name": me.name},
+            occurred=one.timestamp,
+            id=one.id,
+        )
 
 
 def needless(me: FlowRun) -> str:

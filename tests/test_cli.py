@@ -100,6 +100,7 @@ def test_too_few_pictures_and_a_truncated_one_stop_the_run_at_the_gate(place: Pl
     assert place.graft("data", "show", "plants").returncode == 2
 
 
+@pytest.mark.sweep
 def test_a_folder_of_ones_own_pictures_works_from_end_to_end(copied: Place, tmp_path: Path) -> None:
     root = pictures(tmp_path / "root", ash=30, birch=30)
     done = copied.graft("run", "--set", origin(root), "--set", "data.target.name=trees", "--set", "evaluate.seeds=1")

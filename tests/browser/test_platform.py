@@ -60,13 +60,8 @@ def test_up_says_where_and_how_to_log_in_and_a_second_one_changes_nothing(platfo
 def test_status_lists_what_may_be_started(platform: Platform) -> None:
     done = platform.place.graft("status")
     assert done.returncode == 0, done.stdout
-    for name, due in {
-        "promote": "when asked",
-        "retrain": r"next run \S+ 03:00 UTC",
-        "rollback": "when asked",
-        "train": "when asked",
-    }.items():
-        assert re.search(rf"^deployed: {name} +{due}$", done.stdout, re.MULTILINE)
+    for name in ("promote", "rollback", "train"):
+        assert re.search(rf"^deployed: {name} +when asked$", done.stdout, re.MULTILINE)
 
 
 def test_login_and_profile_are_for_their_owner_alone(platform: Platform) -> None:
@@ -102,6 +97,12 @@ def test_graft_run_is_seen_on_the_same_pages(platform: Platform) -> None:
     )
     done = platform.place.run("python", "-c", program)
     assert done.stdout.split() == [f"{platform.server.address}/", "4"], done.stderr
+
+
+def test_the_nightly_run_is_planned(platform: Platform) -> None:
+    # with SQLAlchemy 2.1 everything else works, and no schedule is kept
+    planned = re.compile(r"^deployed: retrain +next run \d{4}-\d\d-\d\d 03:00 UTC$", re.MULTILINE)
+    wait_until(lambda: planned.search(platform.place.graft("status").stdout), 90, "the next run in graft status")
 
 
 @pytest.mark.parametrize("record", ["process.json", "worker.json"])

@@ -58,6 +58,16 @@ def test_a_schedule_of_every_minute_is_kept(live: Platform, every_minute: str) -
     assert {run["state"]["name"] for run in found} <= {"Promoted", "Unchanged", "Skipped"}
 
 
+def test_a_scheduled_run_that_dies_is_started_again_at_once(live: Platform, every_minute: str) -> None:
+    live.change("finetune.steps=120")
+    found = wait_until(lambda: next((one for one in live.processes() if one.stage == "finetune"), None), 300, "a run")
+    run = live.run(found.run)
+    assert run["auto_scheduled"]
+    live.crashed(run["id"], live.kill_engine(run["id"]))
+    wait_until(lambda: live.run(run["id"])["run_count"] == 2, 60, "its second start")
+    assert live.completed(run["id"])["state"]["name"] in ("Promoted", "Unchanged", "Skipped")
+
+
 def test_ticks_that_were_missed_are_made_up_for_by_one_run(live: Platform, every_minute: str) -> None:
     live.kill_part("worker")
     since = time.time()

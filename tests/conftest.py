@@ -250,7 +250,7 @@ def place(prefect_url: str, tmp_path: Path) -> Place:
 def copied(finished: Finished, prefect_url: str, tmp_path: Path) -> Place:
     """The finished workspace, to be changed."""
     place = finished[0].copy(tmp_path / "clone")
-    return Place(place.root, place.environment | {"PREFECT_API_URL": prefect_url})
+    return Place(place.root, place.environment | {"PREFECT_API_URL": prefect_url, "HOME": str(tmp_path)})
 
 
 @pytest.fixture(scope="session")

@@ -111,7 +111,7 @@ def test_a_run_is_started_looked_at_and_approved(platform: Platform, browser: An
     shot("question")
     assert platform.standing("prod") == ""
     assert press(browser, "Submit", inside="[role=dialog]")
-    wait_until(lambda: platform.standing("prod") == "v1", 90, "prod at v1")
+    wait_until(lambda: platform.standing("prod") == "v1", 180, "prod at v1")
     wait_until(lambda: platform.run(run)["state_name"] == "Promoted", 60, "the run's end")
     wait_until(lambda: "Promoted" in text(browser), 30, "the end on the page")
     shot("promoted")

@@ -30,7 +30,7 @@ from infra.files import alone, make_private, write_private
 from infra.service import State
 
 UP_WITHIN_S, DOWN_WITHIN_S = 180, 20  # the first start makes the database
-POLL_S, ANSWER_S = 0.2, 30  # a SQLite that waits for its lock is slow; who gives up makes it slower
+POLL_S, ANSWER_S = 0.2, 75  # a SQLite that waits for its lock does so for 60 s; who gives up makes it slower
 PAUSE_S = 3.0
 TOKEN_S = 600  # it is good for an hour
 SILENCE_S = 90

@@ -253,8 +253,15 @@ def copied(finished: Finished, prefect_url: str, tmp_path: Path) -> Place:
     return Place(place.root, place.environment | {"PREFECT_API_URL": prefect_url, "HOME": str(tmp_path)})
 
 
+@pytest.fixture
+def browser(window: Any) -> Iterator[Any]:
+    """The window of a test; a page of Prefect that stays open would be drawn anew all the time."""
+    yield window
+    window.get("about:blank")
+
+
 @pytest.fixture(scope="session")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Debian's Chromium; nothing is downloaded for it."""
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not chromium or not driver:
@@ -268,9 +275,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("SE_OFFLINE", "true")  # selenium would look for a driver on the web
-        window = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-        yield window
-        window.quit()
+        opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+        yield opened
+        opened.quit()
 
 
 @pytest.fixture(scope="session")

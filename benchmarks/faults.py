@@ -17,6 +17,7 @@ OUTCOMES = ("passed", "failed", "skipped")
 
 
 def main(*reports: str) -> None:
+    """Read the reports, write results/faults.json."""
     found: dict[str, dict[str, Any]] = {}
     for report in reports:
         found |= _read(Path(report))

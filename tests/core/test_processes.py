@@ -25,7 +25,7 @@ def work(context, job, tell):
     if job == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     if job == "sleep":
-        print("pid", os.getpid(), flush=True)
+        print(f"pid {os.getpid()}\\n", end="", flush=True)  # in one piece, though it may be killed at any moment
         time.sleep(600)
     return job * 2
 

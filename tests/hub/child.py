@@ -13,6 +13,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 import traceback
 from dataclasses import dataclass
 from multiprocessing.connection import wait
@@ -129,10 +130,17 @@ def _publish(folder: str, model: str, seed: str, version: str = "") -> None:
     stages.enter(bucket, releases.publish(bucket, contents, files, version or None))
 
 
-def _switch(model: str, new: str, times: str) -> None:
-    """Move prod to `new` and back, so many moves in all."""
-    bucket = _bucket()
+def _switch(model: str, new: str, times: str, begun: str) -> None:
+    """Move prod to `new` and back, so many moves in all, each while a read goes on that began after the last move.
+
+    Args:
+        begun: a file that grows when a read begins.
+    """
+    bucket, reads = _bucket(), Path(begun)
     for turn in range(int(times)):
+        before = reads.stat().st_size
+        while reads.stat().st_size == before:
+            time.sleep(0.001)
         if turn % 2:
             stages.rollback(bucket, model)
         else:

@@ -116,11 +116,15 @@ def read_during_switches(bucket: Bucket, folder: Path, monkeypatch: pytest.Monke
         for stage in ("staging", "prod") if seed == 1 else ("staging",):
             stages.promote(bucket, reference(f"plants@{version}"), stage)
     content = {f"v{seed}": draft(folder, seed)[1]["model.tflite"].read_bytes() for seed in (1, 2)}
-    switching = child.start(folder, "switch", "plants", "v2", str(moves))
+    begun = folder / "begun"
+    begun.touch()
+    switching = child.start(folder, "switch", "plants", "v2", str(moves), str(begun))
     seen: list[str] = []
     while len(seen) < reads or switching.is_running:
         if len(seen) % 10 == 0:  # an empty cache: every byte comes anew
             monkeypatch.setenv("GRAFT_CACHE", str(folder / f"cache-{len(seen)}"))
+        with begun.open("ab") as file:
+            file.write(b".")
         pulled = cache.pull(reference("plants@prod"))
         assert not pulled.warning
         assert (pulled.folder / "model.tflite").read_bytes() == content[pulled.receipt.version]

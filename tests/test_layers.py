@@ -13,7 +13,7 @@ from tasks.workspace import STAGES
 
 ROOT = Path(__file__).parents[1]
 LAYERS = ("flows", "tasks", "graft", "infra")
-KINDS = ("modalities", "backbones", "objectives", "methods", "scores", "metrics", "exports")
+KINDS = ("modalities", "backbones", "objectives", "methods", "scores", "distances", "metrics", "exports")
 HEAVY = ("tensorflow", "keras", "sklearn", "pandas", "pyarrow", "matplotlib", "boto3", "botocore", "great_expectations")
 OUTSIDE = {  # module: where it may be imported
     "prefect": ("flows/",),

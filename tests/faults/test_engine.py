@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from graft.core import settings
 from tests.conftest import wait_until
 from tests.faults.platform import CRASHED_WITHIN_S, GONE_WITHIN_S, Platform
 
@@ -27,11 +28,15 @@ SPAN_S = 80.0
 LINGERS = '''"""Shapes, drawn while a program that nobody waits for holds the output of this one."""
 
 import subprocess
+from typing import Any
 
+from tasks.origins import shapes
 from tasks.origins.shapes import Options as Options
-from tasks.origins.shapes import fetch as fetch
 
-subprocess.Popen(["sleep", "45"], start_new_session=True)
+
+def fetch(*arguments: Any, **named: Any) -> Any:
+    subprocess.Popen(["sleep", "45"], start_new_session=True)
+    return shapes.fetch(*arguments, **named)
 '''
 
 
@@ -98,7 +103,9 @@ def test_a_grandchild_that_keeps_the_output_delays_nothing(live: Platform) -> No
     origin = Path("tasks", "origins", "lingers.py")
     (live.place.root / origin).write_text(LINGERS, encoding="utf-8")
     live.git("add", str(origin))
-    live.change("data.source.origin={name: lingers, images_per_class: 42}")
+    lingering = ["data.source.origin={name: lingers, images_per_class: 42}"]
+    settings.set_values(live.workspace.params, lingering, lambda _: None)  # only the workspace knows this origin
+    live.git("commit", "--quiet", "--all", "--message", "lingers")
     run = live.start()
     live.at_stage(run, "ingest")
     (left,) = wait_until(lambda: [one for one in live.processes(run) if one.command == "sleep 45"], 60, "it")

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from graft.core import bootstrap, fit
 from graft.core.sections import Settings
 from graft.metrics import classification
-from tasks import stage
+from tasks import stage, transferability
 from tasks.adapters import arrays, console, files, models
 from tasks.adapters.files import written_aside
 from tasks.choices import Choices
@@ -22,7 +22,7 @@ Answers = dict[str, NDArray[np.float32]]
 
 
 def evaluate(workspace: Workspace, settings: Settings, choices: Choices) -> None:
-    """Write reports/evaluation.json, every prediction, and the plots' data.
+    """Write reports/evaluation.json, reports/transferability.json, every prediction, and the plots' data.
 
     Without a second test set (an origin without groups) `unseen` is null everywhere.
     """
@@ -56,6 +56,7 @@ def evaluate(workspace: Workspace, settings: Settings, choices: Choices) -> None
         "n_classes": len(classes),
     }
     _write_predictions(workspace, predictions)
+    transferability.write(workspace, settings, choices)
     files.write_json(workspace.evaluation, report)
 
 

@@ -164,6 +164,11 @@ class Workspace:
         return self.root / "reports" / "evaluation.json"
 
     @property
+    def transferability(self) -> Path:
+        """What the features alone say of the transfer."""
+        return self.root / "reports" / "transferability.json"
+
+    @property
     def predictions(self) -> Path:
         """What every arm and seed answered on every test row."""
         return self.root / "reports" / "predictions.parquet"

@@ -15,7 +15,7 @@ def labelled(features: NDArray[np.float32], labels: Rows) -> tuple[Matrix, Rows]
     Raises:
         BadInput: they do not fit, a value is not finite, no two rows differ, there is one class, or one has one row.
     """
-    _check(features)
+    checked(features)
     if labels.shape != features.shape[:1]:
         raise BadInput(f"{len(features)} rows of features come with {labels.shape} labels; one a row would do")
     classes, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
@@ -37,14 +37,19 @@ def pair(source: NDArray[np.float32], target: NDArray[np.float32]) -> tuple[Matr
     if source.shape[1:] != target.shape[1:]:
         raise BadInput(f"features of shapes {source.shape} and {target.shape} come from two networks; one would do")
     for domain in (source, target):
-        _check(domain)
+        checked(domain)
     first, second = (
         domain[sorted(range(len(domain)), key=lambda row: domain[row].tobytes())] for domain in (source, target)
     )
     return first.astype(np.float64), second.astype(np.float64)
 
 
-def _check(features: NDArray[np.float32]) -> None:
+def checked(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`features` as they are.
+
+    Raises:
+        BadInput: they are no (rows, features) with two rows or more, a value is not finite, or no two rows differ.
+    """
     if features.ndim != 2 or len(features) < 2:
         raise BadInput(f"features have the shape {features.shape}; (rows, features) with 2 rows or more would do")
     if not np.all(np.isfinite(features)):
@@ -52,6 +57,7 @@ def _check(features: NDArray[np.float32]) -> None:
         raise BadInput(f"row {row} of the features is not finite; the network that made them has diverged")
     if np.all(features == features[0]):
         raise BadInput(f"all {len(features)} rows of features are the same; the network that made them is dead")
+    return features
 
 
 def standardised(features: Matrix) -> Matrix:

@@ -25,16 +25,16 @@ def folds(labels: Rows, groups: NDArray[Any] | None, n: int, seed: int) -> list[
     """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-    if not 2 <= n <= max(2, len(labels)):
+    if not 2 <= n <= len(labels):
         raise BadInput(f"{n} folds of {len(labels)} rows; 2 to as many as there are rows would do")
-    of_what, members = ("rows", np.arange(len(labels))) if groups is None else ("groups", groups)
+    if groups is not None and len(groups) != len(labels):
+        raise BadInput(f"{len(labels)} labels come with {len(groups)} groups; one a row would do")
+    what, members = ("row", np.arange(len(labels))) if groups is None else ("group", groups)
     for label in np.unique(labels):
         found = len(np.unique(members[labels == label]))
         if found < n:
-            raise BadInput(
-                f"class {label} has {found} {of_what}, too few for {n} folds; "
-                + (f"{found} folds or more labels would do" if found > 1 else "more labels would do")
-            )
+            would_do = f"{found} folds or more labels would do" if found > 1 else "more labels would do"
+            raise BadInput(f"class {label} has {found} {what}{'s'[: found > 1]}, too few for {n} folds; {would_do}")
     split = StratifiedKFold if groups is None else StratifiedGroupKFold
     drawn = list(split(n, shuffle=True, random_state=seed).split(labels, labels, groups))
     classes = set(np.unique(labels))

@@ -15,8 +15,12 @@ from graft.exports import tflite
 
 @pytest.fixture(params=plugins.names("graft.backbones"), scope="module")
 def build(request: pytest.FixtureRequest, spec: Spec) -> Any:
+    """Builds from a seed: random weights, and pictures made half as large again where the net resizes them."""
     chosen = plugins.resolve("graft.backbones", Choice(name=request.param), "backbone")
-    return lambda seed: chosen.module.build(chosen.options, spec, seed)
+    options = getattr(chosen.module, "untrained", lambda options: options)(chosen.options)
+    if "input_px" in type(options).model_fields:
+        options = options.model_copy(update={"input_px": 48})
+    return lambda seed: chosen.module.build(options, spec, seed)
 
 
 def test_it_makes_finite_features_and_the_seed_decides_the_weights(build: Any, data: TrainData) -> None:

@@ -76,7 +76,7 @@ class _Bench:
     def _data(self, labels: int, seed: int) -> TrainData:
         train: Split = self._train.take(draw_per_class(self._train.labels, labels, seed))
         n_classes = int(self._train.labels.max()) + 1
-        return TrainData(train, self._validation, n_classes, self._choices.modality.module.augment)
+        return TrainData(train, self._validation, n_classes, self._choices.modality.module.AUGMENTS["standard"])
 
     def _build(self, seed: int) -> Any:
         backbone = self._choices.backbone

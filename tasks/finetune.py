@@ -126,7 +126,7 @@ class Bench:
             ) from None
         rows = draw_validation(self.validation.labels, self.n_classes, per_class, seed)
         validation = self.validation.take(rows)
-        augment = self.choices.modality.module.augment
+        augment = self.choices.modality.module.AUGMENTS["standard"]
         return TrainData(train, validation, self.n_classes, augment, lambda done, total: tell(done / total))
 
 

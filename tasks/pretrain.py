@@ -67,7 +67,7 @@ def _pretrain_one(bench: Bench, name: str, tell: Tell) -> tuple[int, list[dict[s
         train=train,
         validation=arrays.read(workspace.packed("source", "validation")),
         n_classes=len(files.read_json(workspace.classes)["source"]),
-        augment=choices.modality.module.augment,
+        augment=choices.modality.module.AUGMENTS["standard"],
         progress=lambda done, total: tell(done / total),
     )
     steps = max(1, len(train) * section.epochs // section.batch_size)

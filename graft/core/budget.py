@@ -1,7 +1,9 @@
 """How much training an arm of the comparison may use: the same for all of them."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+
+from graft.core.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -14,6 +16,7 @@ class Budget:
         learning_rate: the peak of the schedule.
         evaluations: how often the validation split is looked at; the best state is kept (early stopping).
         seed: of the initial weights, the order and the augmentation.
+        recipe: how the steps are taken.
     """
 
     steps: int
@@ -21,6 +24,7 @@ class Budget:
     learning_rate: float
     evaluations: int
     seed: int
+    recipe: Recipe = field(default_factory=Recipe)
 
     @property
     def steps_per_evaluation(self) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ SPLITS = ("train", "validation", "test", "unseen")
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) while long work goes on."""
+
+Augment = Callable[[Any, Any], Any]
+"""Varied copies of a batch: ((batch, h, w, c) float32 tensor in [0, 255], (2,) int32 seed) to another such tensor."""
 
 
 class Picture(NamedTuple):

@@ -1,23 +1,19 @@
-"""One training loop for every arm: what the arms share cannot differ between them."""
+"""Classifiers: built, trained by the recipe that every arm shares, and asked."""
 
 import functools
-import itertools
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from graft.core import batches, loop, vary
 from graft.core.budget import Budget
-from graft.core.dataset import Progress, Split
-from graft.core.errors import GateRefused
-
-WEIGHT_DECAY = 0.01
-WARM_UP_SHARE = 0.1
-
-Augment = Callable[[Any, Any], Any]
+from graft.core.dataset import Augment, Progress, Split
+from graft.core.loop import Group, History, Learner
+from graft.core.recipe import Recipe
+from graft.core.resume import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -27,8 +23,12 @@ class TrainData:
     Attributes:
         train, validation: see `Split`.
         n_classes: labels are in [0, n_classes).
-        augment: (images float32 [0, 255], seed) -> images, a function of tensors.
+        augment: how training pictures are varied.
         progress: called with (steps done, steps in all).
+        strong: a harder variation, for methods that compare two views of a picture.
+        unlabelled: (n, size, size, channels) uint8 pictures of the target without labels; empty if there are none.
+        source: training rows of the source with its own labels, for methods that look at both; None if not at hand.
+        checkpoint: where the training's state is kept, to be taken up after a kill; None keeps none.
     """
 
     train: Split
@@ -36,6 +36,14 @@ class TrainData:
     n_classes: int
     augment: Augment
     progress: Progress = lambda done, total: None
+    strong: Augment = vary.none
+    unlabelled: NDArray[np.uint8] | None = None
+    source: Split | None = None
+    checkpoint: Checkpoint | None = None
+
+    def phase(self, name: str) -> Checkpoint | None:
+        """The checkpoint of a part of the training."""
+        return self.checkpoint.phase(name) if self.checkpoint else None
 
 
 def classifier(backbone: Any, n_classes: int, seed: int) -> Any:
@@ -46,7 +54,7 @@ def classifier(backbone: Any, n_classes: int, seed: int) -> Any:
     """
     import keras
 
-    model = _compiled(backbone, n_classes)
+    model = _classifier(backbone, n_classes)
     kernel, bias = model.get_layer("head").get_weights()
     drawn = keras.initializers.GlorotUniform(seed=seed)(kernel.shape)
     model.get_layer("head").set_weights([np.asarray(drawn), np.zeros_like(bias)])
@@ -54,24 +62,23 @@ def classifier(backbone: Any, n_classes: int, seed: int) -> Any:
 
 
 @functools.lru_cache(maxsize=4)
-def _compiled(backbone: Any, n_classes: int) -> Any:
+def _classifier(backbone: Any, n_classes: int) -> Any:
     import keras
 
     inputs = keras.Input(backbone.input_shape[1:], dtype="float32")
     logits = keras.layers.Dense(n_classes, dtype="float32", name="head")(backbone(inputs))
-    model = keras.Model(inputs, logits, name="classifier")
-    model.compile(
-        optimizer=keras.optimizers.AdamW(1e-3, weight_decay=WEIGHT_DECAY),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-    )
-    return model
+    return keras.Model(inputs, logits, name="classifier")
 
 
-def train(model: Any, data: TrainData, budget: Budget) -> list[dict[str, float]]:
-    """Train all trainable weights of a `classifier` in place and leave it at its best validation accuracy.
+def train(
+    model: Any, data: TrainData, budget: Budget, phase: str = "train", rates: Sequence[tuple[Any, float]] = ()
+) -> History:
+    """Train a `classifier` in place by cross-entropy and leave it at its best validation accuracy.
 
-    AdamW (Loshchilov & Hutter 2019), cosine schedule with linear warm-up (Loshchilov & Hutter 2017).
+    Args:
+        phase: names this part of a training that has several.
+        rates: (layer, factor): that layer's trainable weights learn at so many times the budget's rate, those of
+            layers that are not named not at all; empty trains all trainable weights alike.
 
     Returns:
         One row per evaluation: step, loss, accuracy, val_loss, val_accuracy.
@@ -79,120 +86,97 @@ def train(model: Any, data: TrainData, budget: Budget) -> list[dict[str, float]]
     Raises:
         GateRefused: the loss became NaN or infinite.
     """
-    import keras
-
-    _forget(model.optimizer)
-    stretch = budget.steps_per_evaluation
-    epochs = math.ceil(budget.steps / stretch)
-    done = 0
-
-    def set_rate(batch: int, logs: Any = None) -> None:
-        nonlocal done
-        model.optimizer.learning_rate = learning_rate(done, budget)
-        done += 1
-
-    history = model.fit(
-        batches(data, budget),
-        steps_per_epoch=stretch,
-        epochs=epochs,
-        validation_data=validation_batches(data.validation),
-        callbacks=[
-            keras.callbacks.TerminateOnNaN(),
-            # patience of the whole run: never stops, always goes back to the best state
-            keras.callbacks.EarlyStopping("val_accuracy", patience=epochs, mode="max", restore_best_weights=True),
-            keras.callbacks.LambdaCallback(
-                on_train_batch_begin=set_rate,
-                on_epoch_end=lambda epoch, logs: data.progress(min(done, budget.steps), budget.steps),
-            ),
-        ],
-        shuffle=False,  # the batches are drawn in random order already
-        verbose=0,
-    ).history
-    if not np.all(np.isfinite(history["loss"])):
-        raise GateRefused(
-            f"training diverged: the loss became {history['loss'][-1]} at learning rate {budget.learning_rate}; "
-            "a lower rate would do"
-        )
-    steps = [float(min((index + 1) * stretch, budget.steps)) for index in range(len(history["loss"]))]
-    return [
-        {"step": step} | {name: float(values[index]) for name, values in history.items()}
-        for index, step in enumerate(steps)
-    ]
+    groups = tuple((tuple(layer.trainable_weights), rate) for layer, rate in rates) or (
+        (tuple(model.trainable_weights), 1.0),
+    )
+    trained = tuple((tuple(map(id, variables)), rate) for variables, rate in groups)
+    weights = class_weights(data) if budget.recipe.class_weights == "balanced" else None
+    learner = _learner(model, budget.recipe, trained, weights)
+    return loop.run(
+        learner,
+        lambda start: batches.labelled(data.train, data.augment, budget.batch_size, budget.seed, start),
+        lambda: evaluate(model, data.validation),
+        budget,
+        data.progress,
+        data.phase(phase),
+    )
 
 
-def learning_rate(step: int, budget: Budget) -> float:
-    """Rate of step `step` (from 0): linear warm-up over the first tenth, then half a cosine down to zero."""
-    warm_up = max(1, round(budget.steps * WARM_UP_SHARE))
-    if step < warm_up:
-        return budget.learning_rate * (step + 1) / warm_up
-    if step >= budget.steps:
-        return 0.0
-    progress = (step - warm_up) / max(1, budget.steps - warm_up)
-    return budget.learning_rate * 0.5 * (1.0 + math.cos(math.pi * progress))
+@functools.lru_cache(maxsize=4)
+def _learner(
+    model: Any,
+    recipe: Recipe,
+    trained: tuple[tuple[tuple[int, ...], float], ...],
+    weights: tuple[float, ...] | None,
+) -> Learner:
+    """Traced once for a model, a recipe and what is trained."""
+    known = {id(variable): variable for variable in model.weights}
+    groups = [Group([known[one] for one in variables], rate) for variables, rate in trained]
+    return Learner(model, cross_entropy(model, recipe, weights), recipe, groups)
 
 
-def _forget(optimizer: Any) -> None:
-    """Back to an optimizer that has seen nothing: no momentum, step 0."""
-    for variable in optimizer.variables:
-        variable.assign(np.zeros(variable.shape, variable.dtype))
+def cross_entropy(model: Any, recipe: Recipe, weights: Sequence[float] | None = None) -> loop.Loss:
+    """The loss of labelled batches by the recipe: (images, labels, seed) to (scalar, {accuracy}).
 
-
-def batches(data: TrainData, budget: Budget) -> Any:
-    """Endless augmented batches: every row once per pass, in an order drawn from the seed.
-
-    Returns:
-        tf.data.Dataset of ((batch, h, w, c) float32 in [0, 255], (batch,) int64).
+    Args:
+        weights: of each class; None takes all alike.
     """
+    import keras
     import tensorflow as tf
 
-    shape = data.train.images.shape[1:]
-    signature = (
-        tf.TensorSpec((None, *shape), tf.uint8),
-        tf.TensorSpec((None,), tf.int64),
-        tf.TensorSpec((2,), tf.int32),
-    )
+    n_classes = model.output_shape[-1]
 
-    def vary(images: Any, labels: Any, seed: Any) -> tuple[Any, Any]:
-        return data.augment(tf.cast(images, tf.float32), seed), labels
+    def loss(images: Any, labels: Any, seed: Any) -> tuple[Any, dict[str, Any]]:
+        targets = tf.one_hot(labels, n_classes)
+        if recipe.label_smoothing:
+            targets = (1.0 - recipe.label_smoothing) * targets + recipe.label_smoothing / n_classes
+        images, targets = batches.mixed(images, targets, seed, recipe.mixup, recipe.cutmix)
+        logits = model(images, training=True)
+        each = keras.ops.categorical_crossentropy(targets, logits, from_logits=True)
+        if weights is not None:
+            each = each * tf.reduce_sum(targets * tf.constant(weights, tf.float32), axis=1)
+        right = tf.argmax(logits, axis=1) == tf.argmax(targets, axis=1)
+        return tf.reduce_mean(each), {"accuracy": tf.reduce_mean(tf.cast(right, tf.float32))}
 
-    drawn = tf.data.Dataset.from_generator(lambda: _draw(data.train, budget), output_signature=signature)
-    return drawn.map(vary, num_parallel_calls=1).prefetch(2)
+    return loss
 
 
-def validation_batches(split: Split, batch_size: int = 250) -> Any:
-    """All rows of `split` once, in order, as they are: ((batch, h, w, c) float32, (batch,) int64)."""
-    import tensorflow as tf
+def class_weights(data: TrainData) -> tuple[float, ...]:
+    """By class: inversely proportional to its training rows, 1 on average over the rows (King & Zeng 2001)."""
+    counts = np.maximum(np.bincount(data.train.labels, minlength=data.n_classes), 1)
+    return tuple(float(weight) for weight in len(data.train) / (data.n_classes * counts))
 
-    def rows() -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
-        for start in range(0, len(split), batch_size):
-            yield (
-                np.asarray(split.images[start : start + batch_size]),
-                split.labels[start : start + batch_size],
-            )
 
-    signature = (
-        tf.TensorSpec((None, *split.images.shape[1:]), tf.uint8),
-        tf.TensorSpec((None,), tf.int64),
-    )
-    drawn = tf.data.Dataset.from_generator(rows, output_signature=signature)
-    known = drawn.apply(tf.data.experimental.assert_cardinality(math.ceil(len(split) / batch_size)))
-    return known.map(lambda images, labels: (tf.cast(images, tf.float32), labels)).prefetch(1)
+def evaluate(model: Any, split: Split) -> dict[str, float]:
+    """Accuracy and log loss of `model` on `split`: val_accuracy, val_loss."""
+    probabilities = softmax(predict(model, split.images))
+    picked = np.clip(probabilities[np.arange(len(split)), split.labels], 1e-7, 1.0)
+    accuracy = float(np.mean(probabilities.argmax(axis=1) == split.labels))
+    return {"val_accuracy": accuracy, "val_loss": float(-np.mean(np.log(picked)))}
 
 
 def predict(model: Any, images: NDArray[np.uint8], batch_size: int = 250) -> NDArray[np.float32]:
     """What `model` answers without training behaviour: (n, outputs) float32, batch by batch in bounded memory."""
     import tensorflow as tf
 
-    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-    def step(x: Any) -> Any:
-        return model(tf.cast(x, tf.float32), training=False)
-
+    step = _forward(model)
     parts = [
         step(tf.convert_to_tensor(np.asarray(images[start : start + batch_size]))).numpy()
         for start in range(0, len(images), batch_size)
     ]
     answers: NDArray[np.float32] = np.concatenate(parts).astype(np.float32)
     return answers
+
+
+@functools.lru_cache(maxsize=8)
+def _forward(model: Any) -> Any:
+    import tensorflow as tf
+
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def step(x: Any) -> Any:
+        return model(tf.cast(x, tf.float32), training=False)
+
+    return step
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -202,22 +186,10 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return probabilities
 
 
-def _draw(split: Split, budget: Budget) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int32]]]:
-    generator = np.random.default_rng(budget.seed)
-    waiting = np.empty(0, dtype=np.int64)
-    for step in itertools.count():
-        while len(waiting) < budget.batch_size:
-            waiting = np.concatenate([waiting, generator.permutation(len(split))])
-        rows, waiting = waiting[: budget.batch_size], waiting[budget.batch_size :]
-        seed = np.array([budget.seed % 2**31, step], dtype=np.int32)
-        yield np.asarray(split.images[rows]), split.labels[rows], seed
-
-
-def best_of(histories: Sequence[list[dict[str, float]]]) -> int:
+def best_of(histories: Sequence[History]) -> int:
     """Index of the history with the best validation accuracy; the lower validation loss there breaks ties."""
 
-    def rank(history: list[dict[str, float]]) -> tuple[float, float]:
-        row = max(history, key=lambda row: row["val_accuracy"])
-        return row["val_accuracy"], -row["val_loss"]
+    def best(history: History) -> tuple[float, ...]:
+        return max(map(loop.by_accuracy, history))
 
-    return max(range(len(histories)), key=lambda index: rank(histories[index]))
+    return max(range(len(histories)), key=lambda index: best(histories[index]))

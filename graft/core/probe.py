@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from graft.core import fit
-from graft.core.dataset import Split
 from graft.core.fit import TrainData
 
 
@@ -35,14 +34,6 @@ def fit_head(model: Any, data: TrainData, l2: float) -> None:
     kernel[:, regression.classes_] = (coefficients / scale).T
     bias[regression.classes_] = intercept - (coefficients / scale) @ mean
     head.set_weights([kernel, bias])
-
-
-def evaluate(model: Any, split: Split) -> dict[str, float]:
-    """Accuracy and log loss of `model` on `split`, in the form of a history's row."""
-    probabilities = fit.softmax(fit.predict(model, split.images))
-    picked = np.clip(probabilities[np.arange(len(split)), split.labels], 1e-7, 1.0)
-    accuracy = float(np.mean(probabilities.argmax(axis=1) == split.labels))
-    return {"step": 0.0, "val_accuracy": accuracy, "val_loss": float(-np.mean(np.log(picked)))}
 
 
 def _per_class(regression: Any) -> tuple[Any, Any]:

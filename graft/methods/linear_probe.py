@@ -31,4 +31,4 @@ def adapt(options: Options, backbone: Any, data: TrainData, budget: Budget) -> t
     """
     model = fit.classifier(backbone, data.n_classes, budget.seed)
     probe.fit_head(model, data, options.l2)
-    return model, [probe.evaluate(model, data.validation)]
+    return model, [{"step": 0.0, **fit.evaluate(model, data.validation)}]

@@ -1,4 +1,4 @@
-"""Square RGB pictures: what is let in, how they are measured and decoded, how they are varied during training."""
+"""Square RGB pictures: what is let in, how they are measured, decoded and varied during training."""
 
 import hashlib
 import io
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from pydantic import BaseModel, ConfigDict, Field
 
-from graft.core import containers
+from graft.core import containers, vary
 from graft.core.errors import BadInput, one_line
 from graft.core.spec import Spec
 
@@ -39,6 +39,10 @@ RULES: dict[str, dict[str, Any]] = {
     "low_information": {"column": "information", "between": ["$min_information", None]},
 }
 """What the data gate asks of every picture: a column and the values that pass; $ names a setting of `validate`."""
+
+
+AUGMENTS = {"standard": vary.standard, "weak": vary.weak, "strong": vary.strong, "none": vary.none}
+"""By what `training.augment` calls them: functions of ((batch, height, width, 3) float32 in [0, 255], seed)."""
 
 
 class Options(BaseModel):
@@ -145,53 +149,6 @@ def standard(image: Image.Image, options: Options) -> NDArray[np.uint8]:
     upright = ImageOps.exif_transpose(image)
     square = ImageOps.fit(_to_rgb(upright), (options.size_px,) * 2, Image.Resampling.BILINEAR)
     return np.asarray(square, dtype=np.uint8)
-
-
-def augment(images: Any, seed: Any) -> Any:
-    """Varied copies: mirrored, turned, scaled, shifted, other light and colour.
-
-    Args:
-        images: (batch, height, width, 3) float32 in [0, 255], a tensor.
-        seed: (2,) int32; the same seed gives the same copies.
-
-    Returns:
-        (batch, height, width, 3) float32 in [0, 255].
-    """
-    import tensorflow as tf
-
-    batch, size = tf.shape(images)[0], tf.cast(tf.shape(images)[1], tf.float32)
-    draw = tf.random.stateless_uniform((8, batch), seed, -1.0, 1.0)
-    moved = tf.raw_ops.ImageProjectiveTransformV3(
-        images=images,
-        transforms=_affine(draw, size),
-        output_shape=tf.shape(images)[1:3],
-        fill_value=0.0,
-        interpolation="BILINEAR",
-        fill_mode="REFLECT",
-    )
-    column = (batch, 1, 1, 1)
-    contrast = tf.reshape(tf.exp(0.25 * draw[5]), column)
-    saturation = tf.reshape(tf.exp(0.3 * draw[6]), column)
-    brightness = tf.reshape(30.0 * draw[7], column)
-    mean = tf.reduce_mean(moved, axis=(1, 2, 3), keepdims=True)
-    grey = tf.reduce_mean(moved, axis=3, keepdims=True)
-    coloured = grey + saturation * (moved - grey)
-    return tf.clip_by_value(mean + contrast * (coloured - mean) + brightness, 0.0, 255.0)
-
-
-def _affine(draw: Any, size: Any) -> Any:
-    """(batch, 8) projective transforms about the centre: turn ±20°, scale x0.8-1.25, shift ±12 %, mirror at random."""
-    import tensorflow as tf
-
-    angle, scale = 0.35 * draw[0], tf.exp(0.22 * draw[1])
-    mirror = tf.where(draw[4] < 0.0, -1.0, 1.0)
-    cos, sin = tf.cos(angle) * scale, tf.sin(angle) * scale
-    a0, a1, b0, b1 = cos * mirror, -sin, sin * mirror, cos
-    centre = (size - 1.0) / 2.0
-    a2 = centre - (a0 + a1) * centre + 0.12 * size * draw[2]
-    b2 = centre - (b0 + b1) * centre + 0.12 * size * draw[3]
-    zero = tf.zeros_like(angle)
-    return tf.stack([a0, a1, a2, b0, b1, b2, zero, zero], axis=1)
 
 
 @contextmanager

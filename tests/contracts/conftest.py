@@ -1,14 +1,12 @@
 """Tiny and real: thirty-two pixels, a narrow net, pictures that differ by colour and place."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 
+from graft.core import vary
 from graft.core.dataset import Split
 from graft.core.fit import TrainData
 from graft.core.spec import Spec
-from graft.modalities import image
 
 SPEC = Spec(size_px=32)
 
@@ -24,11 +22,6 @@ def pictures(n: int, n_classes: int, seed: int) -> Split:
     return Split(images, labels.astype(np.int64))
 
 
-def unchanged(images: Any, seed: Any) -> Any:
-    """No augmentation: sixteen pictures are to be learned by heart."""
-    return images
-
-
 @pytest.fixture(scope="session")
 def spec() -> Spec:
     return SPEC
@@ -36,9 +29,9 @@ def spec() -> Spec:
 
 @pytest.fixture(scope="session")
 def data() -> TrainData:
-    return TrainData(pictures(64, 4, 0), pictures(32, 4, 1), 4, image.augment)
+    return TrainData(pictures(64, 4, 0), pictures(32, 4, 1), 4, vary.standard)
 
 
 @pytest.fixture(scope="session")
 def few() -> TrainData:
-    return TrainData(pictures(16, 4, 2), pictures(16, 4, 3), 4, unchanged)
+    return TrainData(pictures(16, 4, 2), pictures(16, 4, 3), 4, vary.none)

@@ -50,19 +50,19 @@ def test_decode_meets_the_spec_eagerly_and_in_tf_data(modality: Plugin) -> None:
     np.testing.assert_array_equal(piped.numpy(), eager)
 
 
-def test_augment_is_decided_by_the_seed_and_stays_in_range_in_tf_data(modality: Plugin) -> None:
+@pytest.mark.parametrize("policy", ["standard", "weak", "strong", "none"])
+def test_variation_is_decided_by_the_seed_and_stays_in_range_in_tf_data(modality: Plugin, policy: str) -> None:
     import tensorflow as tf
 
+    augment = modality.module.AUGMENTS[policy]
+
     images = tf.random.stateless_uniform((6, 32, 32, 3), (1, 2), 0.0, 255.0)
-    eager = modality.module.augment(images, tf.constant([1, 2])).numpy()
-    piped = next(
-        iter(tf.data.Dataset.from_tensors(images).map(lambda x: modality.module.augment(x, tf.constant([1, 2]))))
-    ).numpy()
-    other = modality.module.augment(images, tf.constant([1, 3])).numpy()
+    eager = augment(images, tf.constant([1, 2])).numpy()
+    piped = next(iter(tf.data.Dataset.from_tensors(images).map(lambda x: augment(x, tf.constant([1, 2]))))).numpy()
+    other = augment(images, tf.constant([1, 3])).numpy()
     np.testing.assert_allclose(piped, eager, atol=1e-2)
     assert eager.shape == images.shape and eager.min() >= 0 and eager.max() <= 255
-    assert not np.allclose(eager, other)
-    assert not np.allclose(eager, images.numpy())
+    assert np.allclose(eager, other) == np.allclose(eager, images.numpy()) == (policy == "none")
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])

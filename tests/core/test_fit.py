@@ -1,7 +1,6 @@
 """The training loop that every arm shares."""
 
 from dataclasses import replace
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from graft.core.budget import Budget
 from graft.core.dataset import Split
 from graft.core.errors import GateRefused
 from graft.core.fit import TrainData
+from graft.core.recipe import Recipe
 from graft.core.spec import Spec
 
 BUDGET = Budget(steps=20, batch_size=8, learning_rate=3e-3, evaluations=4, seed=1)
@@ -42,15 +42,6 @@ def fresh(backbone: Any, seed: int = 0) -> Any:
     return fit.classifier(backbone, 3, seed)
 
 
-def test_the_rate_warms_up_peaks_and_ends_near_zero() -> None:
-    budget = Budget(100, 8, 0.5, 1, 0)
-    rates = [fit.learning_rate(step, budget) for step in range(100)]
-    assert rates[0] == pytest.approx(0.05)
-    assert max(rates) == pytest.approx(0.5) and rates.index(max(rates)) in (9, 10)
-    assert rates[-1] < 0.001
-    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
-
-
 def test_the_same_seed_gives_the_same_weights_again_in_the_same_object(backbone: Any, data: TrainData) -> None:
     first = fresh(backbone)
     history = fit.train(first, data, BUDGET)
@@ -66,7 +57,7 @@ def test_the_model_is_left_at_its_best_validation_accuracy(backbone: Any, data: 
     model = fresh(backbone)
     history = fit.train(model, data, BUDGET)
     best = max(row["val_accuracy"] for row in history)
-    assert probe.evaluate(model, data.validation)["val_accuracy"] == pytest.approx(best)
+    assert fit.evaluate(model, data.validation)["val_accuracy"] == pytest.approx(best)
     assert [row["step"] for row in history] == [5.0, 10.0, 15.0, 20.0]
 
 
@@ -77,14 +68,6 @@ def test_a_diverging_training_is_refused_with_its_rate(backbone: Any, data: Trai
     poisoned = TrainData(data.train, data.validation, 3, broken)
     with pytest.raises(GateRefused, match="learning rate 0.003"):
         fit.train(fresh(backbone), poisoned, BUDGET)
-
-
-def test_every_row_comes_once_per_pass(data: TrainData) -> None:
-    drawn = [labels.numpy() for _, labels in islice(fit.batches(data, BUDGET), 6)]  # 6 x 8 = two passes over 24
-    assert np.bincount(np.concatenate(drawn[:3])).tolist() == [8, 8, 8]
-    assert np.bincount(np.concatenate(drawn)).tolist() == [16, 16, 16]
-    sums = sorted(float(images.numpy().sum()) for images, _ in islice(fit.batches(data, Budget(9, 1, 1, 1, 4)), 24))
-    assert len(set(sums)) == 24
 
 
 def test_prediction_leaves_the_batch_statistics_alone(backbone: Any, data: TrainData) -> None:
@@ -115,21 +98,6 @@ def test_a_classifier_keeps_its_object_and_gets_a_new_head(backbone: Any) -> Non
     assert not np.array_equal(model.get_layer("head").get_weights()[0], kernel)
     assert fit.classifier(backbone, 4, 1) is not model
     assert probe.backbone_of(model) is backbone
-
-
-def test_another_seed_draws_other_batches(data: TrainData) -> None:
-    def order(seed: int) -> list[float]:
-        drawn = islice(fit.batches(data, replace(BUDGET, seed=seed)), 3)
-        return [float(images.numpy().sum()) for images, _ in drawn]
-
-    assert order(1) == order(1) != order(2)
-
-
-def test_validation_rows_come_once_in_order_and_untouched(data: TrainData) -> None:
-    drawn = list(fit.validation_batches(data.train, batch_size=7))
-    assert [len(labels) for _, labels in drawn] == [7, 7, 7, 3]
-    np.testing.assert_array_equal(np.concatenate([images for images, _ in drawn]), data.train.images)
-    np.testing.assert_array_equal(np.concatenate([labels for _, labels in drawn]), data.train.labels)
 
 
 def test_progress_is_told_up_to_the_budget(backbone: Any, data: TrainData) -> None:
@@ -170,3 +138,41 @@ def test_the_probe_is_logistic_regression_on_standardised_features(data: TrainDa
     scaled = StandardScaler().fit_transform(features.astype(np.float64))
     expected = LogisticRegression(max_iter=1000).fit(scaled, few.train.labels).predict_proba(scaled)
     np.testing.assert_allclose(fit.softmax(fit.predict(model, few.train.images)), expected, atol=1e-3)
+
+
+def test_only_the_layers_named_learn_and_each_at_its_rate(backbone: Any, data: TrainData) -> None:
+    model = fresh(backbone)
+    before = [one.numpy() for one in model.trainable_weights]
+    fit.train(model, data, replace(BUDGET, steps=1, evaluations=1), rates=[(model.get_layer("head"), 1.0)])
+    moved = [not np.array_equal(a, b) for a, b in zip(before, model.trainable_weights, strict=True)]
+    assert moved == [False] * (len(before) - 2) + [True, True]
+    far = []
+    for factor in (1.0, 0.1):
+        model = fresh(backbone)
+        kernel = model.get_layer("head").kernel
+        start = kernel.numpy()
+        fit.train(model, data, replace(BUDGET, steps=1, evaluations=1), rates=[(model.get_layer("head"), factor)])
+        far.append(np.abs(kernel.numpy() - start).max())
+    assert far[0] == pytest.approx(10 * far[1], rel=0.05)
+
+
+def test_rare_classes_weigh_more_and_the_rows_one_on_average(data: TrainData) -> None:
+    rows = np.array([0, 3, 6, 9, 1, 2])  # four of class 0
+    skewed = replace(data, train=data.train.take(rows))
+    weights = np.array(fit.class_weights(skewed))
+    assert weights[0] == pytest.approx(weights[1] / 4) and weights[1] == weights[2]
+    assert weights[skewed.train.labels].mean() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer": "sgd", "schedule": "step", "clip_norm": 1.0},
+        {"mixup": 0.2, "cutmix": 1.0, "label_smoothing": 0.1},
+        {"schedule": "plateau", "class_weights": "balanced", "ema": 0.9},
+    ],
+)
+def test_every_ingredient_learns(backbone: Any, data: TrainData, settings: dict[str, Any]) -> None:
+    model = fresh(backbone)
+    history = fit.train(model, data, replace(BUDGET, steps=60, learning_rate=0.01, recipe=Recipe(**settings)))
+    assert history[-1]["val_accuracy"] == 1.0

@@ -43,6 +43,15 @@ def test_gradients_reach_every_trainable_weight(build: Any, data: TrainData) -> 
     assert all(gradient is not None and np.any(gradient.numpy() != 0) for gradient in gradients)
 
 
+def test_frozen_it_answers_the_same_in_training_and_nothing_moves(build: Any, data: TrainData) -> None:
+    net = build(1)
+    net.trainable = False
+    before, pictures = net.get_weights(), data.train.images[:8].astype(np.float32)
+    np.testing.assert_array_equal(net(pictures, training=True), net(pictures, training=False))
+    for ours, theirs in zip(net.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_a_saved_one_comes_back_the_same(build: Any, data: TrainData, tmp_path: Path) -> None:
     from tasks.adapters import models
 

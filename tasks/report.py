@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from graft.core import outlook
 from graft.core import settings as settings_file
 from graft.core.report import Facts, render
 from graft.core.sections import Settings
@@ -44,6 +45,7 @@ def facts(workspace: Workspace) -> Facts:
         target_name=settings.data.target.name,
         evaluation=evaluation | {"classes": classes["target"]},
         export=files.read_json(workspace.export_report),
+        transferability=files.read_json(workspace.transferability),
         seconds=[files.read_json(path) for path in records if path.exists()],
         curves=curves(workspace, "finetune"),
         confusion=confused(workspace, classes["target"]),
@@ -100,7 +102,9 @@ def show(workspace: Workspace, console: Any) -> None:
     console.print(results, highlight=False)
     for name, gain in evaluation["gain"].items():
         if gain:
-            console.print(f"gain on {name}: [bold]{_points(gain)}[/] (transfer - scratch)", highlight=False)
+            told = f"[bold]{_points(gain)}[/] (transfer - scratch): {outlook.said_of(gain)}"
+            console.print(f"gain on {name}: {told}", highlight=False, soft_wrap=True)
+    console.print(_features(workspace, settings), highlight=False, markup=False, soft_wrap=True)
     exported = Table("file", "bytes", "accuracy %", "agreement %", "built-in ops", "ms", "", box=None, pad_edge=False)
     for name, one in export["files"].items():
         exported.add_row(
@@ -115,6 +119,22 @@ def show(workspace: Workspace, console: Any) -> None:
     console.print()
     console.print(exported, highlight=False)
     console.print(f"\nreport: {workspace.report}", highlight=False, soft_wrap=True)
+
+
+def _features(workspace: Workspace, settings: Settings) -> str:
+    """All scores and distances of the chosen pair in one line."""
+    measured, (source, target) = (
+        files.read_json(workspace.transferability),
+        (settings.data.source, settings.data.target),
+    )
+    scores, distances = (
+        ", ".join(f"{row.title} {row.transfer} ({row.scratch})" for row in outlook.rows(measured, kind))
+        for kind in ("scores", "distances")
+    )
+    return (
+        f"features on {target.name}, after learning {source.name} (before): {scores}; "
+        f"{source.name} to {target.name}: {distances}"
+    )
 
 
 def markdown(workspace: Workspace) -> str:

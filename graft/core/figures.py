@@ -139,6 +139,32 @@ def curves(rows: Sequence[Mapping[str, Any]], key: str, label: str, scale: float
         return _svg(figure, f"curves-{key}", f"Learning curves: {label} over steps for each arm")
 
 
+def directions(found: Mapping[str, Any], source: str, target: str) -> Markup:
+    """Both domains along the source's directions: variance along PCA's, Fisher's criterion along LDA's."""
+    panels = [
+        ("pca", "explained_variance", "principal components", "variance explained, %", 100.0),
+        ("lda", "separability", "discriminant directions", "between / within classes", 1.0),
+    ]
+    shown = [panel for panel in panels if any((found.get(panel[0]) or {}).values())]
+    with _canvas(520, 40 + 200 * len(shown)) as figure:
+        for axes, (name, key, title, label, scale) in zip(
+            figure.subplots(len(shown), 1, squeeze=False)[:, 0], shown, strict=True
+        ):
+            for (colour, marker), role, domain in zip(_DOMAINS, ("source", "target"), (source, target), strict=True):
+                if values := (found[name].get(role) or {}).get(key):
+                    ranks = range(1, len(values) + 1)
+                    heights = [scale * value for value in values]
+                    axes.plot(ranks, heights, f"{marker}-", color=colour, markersize=7, label=one_line(domain, 30))
+                    axes.set_xticks(ranks)
+            axes.set_title(title, loc="left")
+            axes.set_ylabel(label)
+            axes.set_ylim(bottom=0)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=2)
+        return _svg(
+            figure, "directions", f"Directions of the features: how much of {source} and of {target} lies along each"
+        )
+
+
 def projection(rows: Sequence[Mapping[str, Any]]) -> Markup:
     """Both domains in one plane: a dot per picture, names at the classes' means where there is room."""
     with _canvas(680, 480) as figure:

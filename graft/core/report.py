@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from graft.core import figures
+from graft.core import figures, outlook
 
 STAGES = ("ingest", "validate", "extract", "pretrain", "finetune", "evaluate", "export")
 SCORES = {"accuracy": "accuracy", "macro_recall": "macro recall", "macro_f1": "macro-F1"}
@@ -33,6 +33,7 @@ class Facts:
         evaluation: content of reports/evaluation.json, with `classes` added. Shares in [0, 1], gains in points.
             `transfer`, `scratch` and `gain` have `seen`; `unseen` and the arm `article` may be missing or null.
         export: content of reports/export.json.
+        transferability: content of reports/transferability.json.
         seconds: a row per stage run: stage, seconds, peak_memory_mb, ran; of a stage's rows the last one counts.
         curves: a row per evaluation while training: arm, seed, learning_rate, step, val_accuracy, val_loss, ...
         confusion: (classes, classes) counts, rows true, columns predicted; transfer, seen, all seeds together.
@@ -49,6 +50,7 @@ class Facts:
     target_name: str
     evaluation: Mapping[str, Any]
     export: Mapping[str, Any] = field(default_factory=dict)
+    transferability: Mapping[str, Any] = field(default_factory=dict)
     seconds: Rows = ()
     curves: Rows = ()
     confusion: NDArray[np.int64] | None = None
@@ -91,20 +93,14 @@ def render(facts: Facts) -> str:
     return page.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def verdict(gain: Mapping[str, Any]) -> str:
-    """What the interval of a gain says: "paid", "did not pay" or "not told apart"."""
-    low, high = gain["ci95"]
-    return "paid" if low > 0 else "did not pay" if high < 0 else "not told apart"
-
-
 def sentence(facts: Facts) -> str:
     """The verdict on the seen test set in one sentence."""
     gain = facts.evaluation["gain"]["seen"]
     opening = {
         "paid": "Reuse paid",
-        "did not pay": "Reuse did not pay",
-        "not told apart": "Reuse and training from scratch are not told apart",
-    }[verdict(gain)]
+        "hurt": "Reuse hurt here",
+        "no difference measured": "No difference measured between reuse and training from scratch",
+    }[outlook.verdict(gain)]
     return f"{opening}: pretraining on {facts.source_name} brings {facts.target_name} {gain_text(gain)} of accuracy."
 
 
@@ -186,9 +182,10 @@ def _context(facts: Facts) -> dict[str, Any]:
         "evaluation": evaluation,
         "labels": _labels_text(evaluation.get("labels_per_class")),
         "sentence": sentence(facts),
-        "verdicts": {name: verdict(one) for name, one in gains.items()},
+        "verdicts": {name: outlook.verdict(one) for name, one in gains.items()},
         "gains": gains,
         "results": results,
+        "outlook": outlook.told(facts.transferability, evaluation["gain"]),
         "scores": SCORES,
         "labels_count": len(_labels(facts)),
         "max_classes": figures.MAX_CLASSES,
@@ -218,6 +215,8 @@ def _charts(facts: Facts, recalls: list[Recall]) -> dict[str, Any]:
     if rows := _chosen(facts):
         charts["val_accuracy"] = figures.curves(rows, "val_accuracy", "accuracy on validation rows, %", 100)
         charts["val_loss"] = figures.curves(rows, "val_loss", "loss on validation rows")
+    if directions := facts.transferability.get("transfer", {}).get("directions"):
+        charts["directions"] = figures.directions(directions, facts.source_name, facts.target_name)
     if facts.projection:
         names = {"source": facts.source_name, "target": facts.target_name}
         rows = [{**row, "domain": names.get(row["domain"], row["domain"])} for row in facts.projection]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from graft.core import figures
+from graft.core.outlook import verdict
 from graft.core.report import (
     STAGES,
     Facts,
@@ -19,7 +20,6 @@ from graft.core.report import (
     size_text,
     sorted_recalls,
     time_text,
-    verdict,
 )
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -57,6 +57,20 @@ def minimal(points: float = 12.3, **changes: Any) -> Facts:
     }
     known = {"evaluation": evaluation | {"gain": {"seen": gain(points), "unseen": None}}}
     return Facts("animals to plants", "animals", "plants", **(known | changes))
+
+
+def measured() -> dict[str, Any]:
+    def of(scores: float, *notes: str) -> dict[str, Any]:
+        along = {"explained_variance": [0.5, 0.2, 0.1], "separability": [2.0, 1.0, 0.4]}
+        return {
+            "scores": {"knn": scores, "logme": -scores, "nleep": None, "new_score": 3 * scores},
+            "distances": {"mmd": 0.01 * scores},
+            "directions": {name: {"source": along, "target": along} for name in ("pca", "lda")},
+            "notes": list(notes),
+        }
+
+    rows = {"source": 500, "target": 500, "labelled": 200}
+    return {"rows": rows, "transfer": of(0.41, f"class 3 {HOSTILE} has 1 row"), "scratch": of(0.25)}
 
 
 def full(classes: tuple[str, ...] = CLASSES, pictures_px: int = 16) -> Facts:
@@ -97,6 +111,7 @@ def full(classes: tuple[str, ...] = CLASSES, pictures_px: int = 16) -> Facts:
             "n_test": {"seen": 1700, "unseen": 1500},
             "classes": list(classes),
         },
+        transferability=measured(),
         export={
             "seed": 1,
             "pictures": 3200,
@@ -147,7 +162,7 @@ def page() -> str:
 def test_a_full_page_has_every_section(page: str) -> None:
     headings = re.findall(r'<h2 id="([a-z-]+)"', page)
     assert headings == [
-        *("results", "files", "pictures", "classes", "mistakes", "curves", "domains", "seconds", "measured"),
+        *("results", "outlook", "files", "pictures", "classes", "mistakes", "curves", "domains", "seconds", "measured"),
         *("settings", "made-with"),
     ]
 
@@ -162,8 +177,8 @@ def test_a_minimal_page_leaves_out_what_is_not_known() -> None:
     ("points", "said", "opening"),
     [
         (12.3, "paid", "Reuse paid: "),
-        (-4.0, "did not pay", "Reuse did not pay: "),
-        (0.4, "not told apart", "Reuse and training from scratch are not told apart: "),
+        (-4.0, "hurt", "Reuse hurt here: "),
+        (0.4, "no difference measured", "No difference measured between reuse and training from scratch: "),
     ],
 )
 def test_the_verdict_follows_the_interval(points: float, said: str, opening: str) -> None:
@@ -174,7 +189,18 @@ def test_the_verdict_follows_the_interval(points: float, said: str, opening: str
 
 
 def test_an_interval_that_touches_zero_tells_nothing_apart() -> None:
-    assert verdict({"points": 2.0, "ci95": [0.0, 4.0]}) == "not told apart"
+    assert verdict({"points": 2.0, "ci95": [0.0, 4.0]}) == "no difference measured"
+
+
+def test_the_page_says_what_the_features_said_and_what_came_of_it(page: str) -> None:
+    assert "2 of 3 scores rate the features higher after learning the source than before." in page
+    assert "Measured after fine-tuning: reuse paid on seen, no difference measured on unseen." in page
+    assert re.search(r"k-NN.*?</th><td class=\"n\">41.0%</td><td class=\"n\">25.0%</td>", page)
+    assert "worse than none" not in page
+    worse = replace(full(), evaluation=full().evaluation | {"gain": {"seen": gain(-4.0), "unseen": None}})
+    assert "reuse hurt on seen. Transfer was worse than none on seen: another source, or none, would do" in render(
+        worse
+    )
 
 
 def test_calibration_is_told_where_it_was_measured_and_left_out_where_not(page: str) -> None:
@@ -211,7 +237,7 @@ def test_the_page_loads_nothing_from_outside(page: str) -> None:
 def test_images_have_alternatives_and_tables_have_scopes(page: str) -> None:
     parsed = Page(page)
     assert parsed.named("img") and all(image.get("alt") for image in parsed.named("img"))
-    assert len(parsed.named("svg")) == 7
+    assert len(parsed.named("svg")) == 8
     assert all(chart.get("role") == "img" and chart.get("aria-label") for chart in parsed.named("svg"))
     assert all(header.get("scope") in ("col", "row") for header in parsed.named("th"))
     assert parsed.named("html")[0]["lang"] == "en"

@@ -38,6 +38,8 @@ def test_the_command_ends_with_the_results_and_the_report(finished: Finished) ->
     assert [stage for stage, rest in lines(done.stdout).items() if rest.endswith("ran")] == list(STAGES)
     for wanted in ("source animals: accuracy", "gain on seen: ", "gain on unseen: ", "model-int8.tflite", "report: "):
         assert wanted in done.stdout
+    (features,) = [line for line in done.stdout.splitlines() if line.startswith("features on plants, ")]
+    assert all(title in features for title in ("k-NN ", "linear probe ", "LogME ", "MMD ", "animals to plants: "))
     for arm in ARMS:
         assert sum(line.startswith(arm) for line in done.stdout.splitlines()) == 2
     assert (place.root / "reports" / "report.html").stat().st_size > 10_000
@@ -128,6 +130,7 @@ def test_metrics_and_plots_are_dvcs_too(copied: Place) -> None:
     names = shown[""]["data"]
     assert "transfer" in names["reports/evaluation.json"]["data"]
     assert "files" in names["reports/export.json"]["data"]
+    assert "scores" in names["reports/transferability.json"]["data"]["transfer"]
     plots = place.run("dvc", "plots", "show")
     assert plots.returncode == 0, plots.stderr
 

@@ -1,0 +1,86 @@
+"""How scores, distances and what came of them are told: the same words on the terminal and in the report."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+Figures = Mapping[str, Any]
+
+TITLES = {
+    "knn": "k-NN",
+    "linear_probe": "linear probe",
+    "logme": "LogME",
+    "h_score": "H-score",
+    "nleep": "NLEEP",
+    "mmd": "MMD",
+    "frechet": "Fréchet",
+    "proxy_a": "proxy-A",
+}
+SHARES = ("knn", "linear_probe")
+"""Accuracies; the others are numbers of their own."""
+
+
+class Row(NamedTuple):
+    """One score or distance: of the network that learned the source, and of the same network before."""
+
+    title: str
+    transfer: str
+    scratch: str
+
+
+def told(measured: Figures, gain: Mapping[str, Figures | None]) -> dict[str, Any]:
+    """What the features said of the transfer, and what came of it; empty if that was not measured."""
+    if not measured:
+        return {}
+    return {kind: rows(measured, kind) for kind in ("scores", "distances")} | {
+        "sentence": sentence(measured),
+        "outcome": outcome(gain),
+        "notes": list(dict.fromkeys(note for arm in ("transfer", "scratch") for note in measured[arm]["notes"])),
+        "rows": measured["rows"],
+    }
+
+
+def rows(measured: Figures, kind: str) -> list[Row]:
+    """All `scores` or `distances` of reports/transferability.json; a dash for what could not be measured."""
+    transfer, scratch = measured["transfer"][kind], measured["scratch"][kind]
+    return [
+        Row(TITLES.get(name, name), _text(name, transfer[name]), _text(name, scratch.get(name))) for name in transfer
+    ]
+
+
+def sentence(measured: Figures) -> str:
+    """How many of the scores speak for the source."""
+    transfer, scratch = measured["transfer"]["scores"], measured["scratch"]["scores"]
+    both = [name for name in transfer if transfer[name] is not None and scratch.get(name) is not None]
+    if not both:
+        return f"No score could be measured: {'; '.join(measured['transfer']['notes']) or 'no reason is known'}."
+    above = sum(transfer[name] > scratch[name] for name in both)
+    return f"{above} of {len(both)} scores rate the features higher after learning the source than before."
+
+
+def verdict(gain: Figures) -> str:
+    """What the interval of a gain says: "paid", "hurt" or "no difference measured"."""
+    low, high = gain["ci95"]
+    return "paid" if low > 0 else "hurt" if high < 0 else "no difference measured"
+
+
+def outcome(gain: Mapping[str, Figures | None]) -> str:
+    """What was measured after fine-tuning, set by set, in plain words."""
+    told = {name: said_of(one) for name, one in gain.items() if one}
+    said = f"Measured after fine-tuning: {', '.join(f'{text} on {name}' for name, text in told.items())}."
+    worse = [name for name, one in gain.items() if one and verdict(one) == "hurt"]
+    if worse:
+        said += f" Transfer was worse than none on {' and '.join(worse)}: another source, or none, would do better."
+    return said
+
+
+def said_of(gain: Figures) -> str:
+    """One of "reuse paid", "reuse hurt", "no difference measured"."""
+    said = verdict(gain)
+    return said if said == "no difference measured" else f"reuse {said}"
+
+
+def _text(name: str, value: float | None) -> str:
+    if value is None:
+        return "–"
+    text = f"{value:.1%}" if name in SHARES else f"{value:.3g}"
+    return text.replace("-", "−")

@@ -65,11 +65,14 @@ def verdict(gain: Figures) -> str:
 
 def outcome(gain: Mapping[str, Figures | None]) -> str:
     """What was measured after fine-tuning, set by set, in plain words."""
-    told = {name: said_of(one) for name, one in gain.items() if one}
-    said = f"Measured after fine-tuning: {', '.join(f'{text} on {name}' for name, text in told.items())}."
+    sets: dict[str, list[str]] = {}
+    for name, one in gain.items():
+        if one:
+            sets.setdefault(said_of(one), []).append(name)
+    said = f"Measured after fine-tuning: {', '.join(f'{text} on {_and(names)}' for text, names in sets.items())}."
     worse = [name for name, one in gain.items() if one and verdict(one) == "hurt"]
     if worse:
-        said += f" Transfer was worse than none on {' and '.join(worse)}: another source, or none, would do better."
+        said += f" Transfer was worse than none on {_and(worse)}: another source, or none, would do better."
     return said
 
 
@@ -79,8 +82,12 @@ def said_of(gain: Figures) -> str:
     return said if said == "no difference measured" else f"reuse {said}"
 
 
+def _and(names: list[str]) -> str:
+    return " and ".join(names)
+
+
 def _text(name: str, value: float | None) -> str:
     if value is None:
         return "–"
-    text = f"{value:.1%}" if name in SHARES else f"{value:.3g}"
+    text = f"{value:.1%}" if name in SHARES else f"{value:.3f}"
     return text.replace("-", "−")

@@ -1,9 +1,10 @@
-"""What Prefect's server does about runs that died without a word, or wait for one, as five of its automations.
+"""What Prefect's server does about runs that died without a word, or wait for one, as six of its automations.
 
 silent   a run that was heard of, then not for SILENT_S, is Crashed, and whatever waited for its slot goes on
 stuck    a run that was handed to a worker and did not begin within STUCK_S is Crashed
 cancel   a run that was told to stop and did not within STUCK_S is Cancelled: as Crashed it would be started again
 again    a run tagged TAG that crashed is started again: once, as the count of its starts says, which the server keeps
+unbegun  a run tagged TAG that was stuck is started again: once in ONCE_S, as nothing counts starts that never were
 answer   a run that asked a person and was not answered in time goes on without: that means no
 
 A run whose own code failed is Failed, not Crashed: it is not started again. Stages are not moved twice either: TAG is
@@ -20,12 +21,14 @@ from infra.service import State
 
 TAG = "training"
 HEARTBEAT_S, SILENT_S, STUCK_S = 30, 90, 240  # Prefect's advice: silence is three heartbeats
+ONCE_S = 24 * 3600
 SILENT = f"nothing was heard of its process for {SILENT_S} s: it was killed, or its machine was"
 STUCK = f"its process did not begin within {STUCK_S} s: the worker's log may say why"
 CANCEL = f"nobody ended its process within {STUCK_S} s: the worker was stopped, or its machine was"
 AGAIN = "started again, once, because its process died; what its stages had finished is kept"
+UNBEGUN = "started again, once, because its process never began"
 ANSWER = "nobody answered in time: it goes on, and nothing is promoted"
-NAMES = ("graft: silent", "graft: stuck", "graft: cancel", "graft: again", "graft: answer")
+NAMES = ("graft: silent", "graft: stuck", "graft: cancel", "graft: again", "graft: unbegun", "graft: answer")
 LEFT = ["Resuming", "Cancelling", "Cancelled", "Completed", "Failed", "Crashed"]
 """What ends the waiting for an answer; that the run still stops, or still speaks, does not."""
 
@@ -106,6 +109,22 @@ def _become(state: str, why: str) -> dict[str, Any]:
     return {"type": "change-flow-run-state", "state": state, "message": why}
 
 
+def _start_again(why: str) -> dict[str, Any]:
+    return _become("SCHEDULED", why) | {"name": "AwaitingRetry"}
+
+
+def _crash(of: dict[str, str], apart_s: int) -> dict[str, Any]:
+    """A run tagged TAG crashed that is `of` such a kind; of the same run, not again within `apart_s` seconds."""
+    return {
+        "posture": "Reactive",
+        "expect": ["prefect.flow-run.Crashed"],
+        "match": {"prefect.resource.id": "prefect.flow-run.*"} | of,
+        "match_related": {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"},
+        "for_each": ["prefect.resource.id"],
+        "within": float(apart_s),
+    }
+
+
 def _quiet(after: list[str], awaited: list[str], within_s: int) -> dict[str, Any]:
     """After one of these events, none of the awaited ones of that run for `within_s` seconds.
 
@@ -134,15 +153,9 @@ def rules(answer_within_s: int) -> tuple[dict[str, Any], ...]:
         _rule(
             "again",
             AGAIN,
-            {
-                "posture": "Reactive",
-                "expect": ["prefect.flow-run.Crashed"],
-                "match": {"prefect.resource.id": "prefect.flow-run.*", "prefect.run-count": "1"},
-                "match_related": {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"},
-                "for_each": ["prefect.resource.id"],
-                "within": 0.0,
-            },
-            _become("SCHEDULED", AGAIN) | {"name": "AwaitingRetry"},
+            _crash({"prefect.run-count": "1", "prefect.state-message": f"!{STUCK}"}, 0),
+            _start_again(AGAIN),
         ),
+        _rule("unbegun", UNBEGUN, _crash({"prefect.state-message": STUCK}, ONCE_S), _start_again(UNBEGUN)),
         _rule("answer", ANSWER, _quiet(["Suspended"], LEFT, answer_within_s), {"type": "resume-flow-run"}),
     )

@@ -63,7 +63,7 @@ def follow(server: Server, run: Run, say: Callable[[str], None]) -> Run:
         now: Run = server.ask("GET", f"/flow_runs/{run['id']}", None, PATIENCE_S)
         if now["state_type"] not in ENDED:
             crashed = float("inf")
-        elif now["state_type"] == "CRASHED" and TAG in now["tags"] and now["run_count"] == 1:
+        elif now["state_type"] == "CRASHED" and TAG in now["tags"] and now["run_count"] <= 1:
             crashed = min(crashed, time.monotonic())
             if time.monotonic() > crashed + AGAIN_WITHIN_S:
                 return now

@@ -224,7 +224,8 @@ class Platform:
 
     def crashed_by(self, number: str, killed: Callable[[], bool]) -> float:
         """Seconds from the moment when `killed` says so until the server knew."""
-        wait_until(killed, RUN_S, f"the kill of {number}")
+        wait_until(lambda: killed() or self.run(number)["state_type"] in ENDED, RUN_S, f"the kill of {number}")
+        assert killed(), f"the run ended before the instant came: {self.told(number)}"
         return self.crashed(number, time.monotonic())
 
     def crashed(self, number: str, killed: float, within_s: float = CRASHED_WITHIN_S) -> float:

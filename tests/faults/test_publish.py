@@ -60,7 +60,8 @@ def through(live: Platform, between: Relay) -> dict[str, Any]:
 @pytest.mark.parametrize("instant", INSTANTS)
 def test_what_a_killed_run_had_begun_to_publish_is_finished_once(live: Platform, between: Relay, instant: str) -> None:
     before, commits = live.versions(), live.commits()
-    live.change(f"evaluate.bootstrap={200 + list(INSTANTS).index(instant)}")
+    many = instant == "between the objects of a push"  # a new seed makes every stage's output anew
+    live.change(*(() if many else (f"evaluate.bootstrap={200 + list(INSTANTS).index(instant)}",)))
     killer = Killer(live, *INSTANTS[instant])
     between.step = killer
     with killer.lock:

@@ -77,9 +77,21 @@ def lda(features: NDArray[np.float32], labels: Rows, components: int) -> Reducti
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
     rows, codes = frozen.labelled(features, labels)
-    most = min(components, int(codes.max()), rows.shape[1])
-    fitted = LinearDiscriminantAnalysis("eigen", shrinkage="auto").fit(rows, codes)
-    return Reduction(rows.mean(axis=0), fitted.scalings_[:, :most])
+    mean, basis = rows.mean(axis=0), _span(rows)
+    fitted = LinearDiscriminantAnalysis("eigen", shrinkage="auto").fit((rows - mean) @ basis, codes)
+    most = min(components, int(codes.max()), basis.shape[1])
+    return Reduction(mean, basis @ fitted.scalings_[:, :most])
+
+
+def _span(rows: Matrix) -> Matrix:
+    """(d, k) axes at right angles that the rows vary along: with more features than rows they are far fewer than d."""
+    if rows.shape[1] <= len(rows):
+        return np.eye(rows.shape[1])
+    centred = rows - rows.mean(axis=0)
+    squares, left = np.linalg.eigh(centred @ centred.T)
+    kept = squares > 1e-10 * squares.max()
+    axes: Matrix = centred.T @ (left[:, kept] / np.sqrt(squares[kept]))
+    return axes
 
 
 def separability(components: Matrix, labels: Rows) -> Matrix:

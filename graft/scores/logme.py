@@ -19,7 +19,7 @@ def score(features: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
         BadInput: see `graft.core.features.labelled`.
     """
     rows, codes = frozen.labelled(features, labels)
-    left, values, _ = np.linalg.svd(rows, full_matrices=False)
+    left, values, _ = np.linalg.svd(frozen.compact(rows), full_matrices=False)
     squares = (values / values[0]) ** 2
     wanted = np.eye(int(codes.max()) + 1)[codes]
     inside = (left.T @ wanted) ** 2

@@ -37,7 +37,7 @@ def score(features: NDArray[np.float32], labels: NDArray[np.int64], options: Opt
     from sklearn.mixture import GaussianMixture
 
     rows, codes = frozen.labelled(features, labels)
-    few = PCA(options.variance, svd_solver="full").fit_transform(frozen.compact(rows))
+    few = PCA(options.variance, svd_solver="full").fit_transform(frozen.compact(rows - rows.mean(axis=0)))
     few /= np.sqrt(few.var(axis=0).mean())
     n_classes = int(codes.max()) + 1
     clusters = max(n_classes, min(options.clusters_per_class * n_classes, len(rows) // options.rows_per_cluster))

@@ -50,8 +50,10 @@ def _pack(folder: Path, raw: Path, rows: list[Row], classes: list[str], choices:
     module, options = choices.modality.module, choices.modality.options
     if not rows:  # an origin without groups has no second test set
         return
-    images, labels = arrays.create(folder, len(rows), module.spec(options).shape)
+    images, labels, units = arrays.create(folder, len(rows), module.spec(options).shape)
     index_of = {label: index for index, label in enumerate(classes)}
+    units[:] = np.unique([row.unit or row.sha256 for row in rows], return_inverse=True)[1]
+    units.flush()
     for index, data in enumerate(shards.read(raw, [row.place for row in rows])):
         try:
             images[index] = module.decode(data, options)

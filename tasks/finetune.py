@@ -1,37 +1,43 @@
 """finetune: every arm of the comparison learns the target from the same labels, with the same budget."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from graft.core import fit
 from graft.core.budget import Budget
-from graft.core.dataset import Split, draw_per_class, draw_validation
+from graft.core.dataset import Progress, Split, draw_per_class, draw_validation
 from graft.core.errors import BadInput, GateRefused
 from graft.core.fit import TrainData
+from graft.core.folds import folds
+from graft.core.loop import History
 from graft.core.processes import Tell, Workers
 from graft.core.sections import Settings
-from tasks import stage
+from tasks import stage, training
 from tasks.adapters import arrays, console, files, models
 from tasks.choices import Choices
 from tasks.pretrain import ARTICLE, backbones
-from tasks.workspace import ARMS, Workspace
-
-History = list[dict[str, float]]
+from tasks.training import Kept
+from tasks.workspace import ARMS, ROLES, Workspace
 
 
 class Training(NamedTuple):
-    """One training: which arm, from which seed, at which learning rate."""
+    """One training: which arm, from which seed, at which learning rate; in which fold, if it only helps to choose."""
 
     arm: str
     seed: int
     rate: float
+    fold: int | None = None
 
     @property
-    def file(self) -> str:
-        return f"{self.arm}-{self.seed}-{self.rate}.keras"
+    def name(self) -> str:
+        return f"{self.arm}-{self.seed}-{self.rate}" + ("" if self.fold is None else f"-fold{self.fold}")
 
 
 Outcome = tuple[Training, History]
@@ -40,33 +46,56 @@ Outcome = tuple[Training, History]
 def finetune(workspace: Workspace, settings: Settings, choices: Choices) -> None:
     """Train transfer, scratch and article for every seed; write their classifiers, the curves and what was chosen.
 
-    An arm tries every learning rate on its first seed and keeps the one with the best validation accuracy for all.
+    An arm tries every learning rate on its first seed and keeps the best for all: by validation accuracy, or by
+    cross-validation on the training rows. After a kill, the trainings go on where they were.
 
     Raises:
-        BadInput: a class has fewer training pictures than `finetune.labels_per_class`.
+        BadInput: a class has fewer training pictures than `finetune.labels_per_class` or than there are folds.
         GateRefused: a training diverged at every learning rate.
     """
-    rates, (first, *others) = settings.finetune.learning_rates, settings.evaluate.seeds
-    tries = [Training(arm, first, rate) for arm in ARMS for rate in rates]
-    n_rest = len(ARMS) * len(others)
-    total = 100 * (len(tries) + n_rest)
-    with files.folder_aside(workspace.finetuned) as folder, console.progress("finetune") as progress:
-        bench = Bench(workspace, settings, folder)
-        with Workers(_train_one, bench, max(len(tries), n_rest)) as workers:
-            histories = workers.run(tries, lambda done, _: progress(done, total))
-            tried = list(zip(tries, histories, strict=True))
-            chosen = {arm: _best([one for one in tried if one[0].arm == arm]) for arm in ARMS}
-            rest = [Training(arm, seed, chosen[arm].rate) for arm in ARMS for seed in others]
-            histories = workers.run(rest, lambda done, _: progress(100 * len(tries) + done, total))
-            outcomes = tried + list(zip(rest, histories, strict=True))
-        kept = [one for one in outcomes if one[0].rate == chosen[one[0].arm].rate]
-        for training, history in kept:
+    tries, seeds = _tries(settings), settings.evaluate.seeds
+    most = max(len(tries), len(ARMS) * len(seeds))
+    with (
+        training.kept(workspace, "finetune", *_decides(workspace, settings)) as kept,
+        files.folder_aside(workspace.finetuned) as folder,
+        console.progress("finetune") as progress,
+        Workers(_train_one, Bench(workspace, settings, kept), most) as workers,
+    ):
+        done = _Told(progress, len(tries) + len(ARMS) * len(seeds))
+        tried = list(zip(tries, workers.run(tries, done.at(0)), strict=True))
+        chosen = {arm: _best([one for one in tried if one[0].arm == arm]) for arm in ARMS}
+        wanted = [Training(arm, seed, chosen[arm]) for arm in ARMS for seed in seeds]
+        final = list(zip(wanted, workers.run(wanted, done.at(len(tries))), strict=True))
+        for one, history in final:
             if not history:
-                raise GateRefused(f"{_shown(training)} diverged; lower finetune.learning_rates would do")
-            (folder / training.file).rename(folder / workspace.classifier(training.arm, training.seed).name)
-        for left in [one for one in outcomes if one not in kept]:
-            (folder / left[0].file).unlink(missing_ok=True)
-    _write_reports(workspace, settings, outcomes, kept)
+                raise GateRefused(f"{_shown(one)} diverged; lower finetune.learning_rates would do")
+            shutil.copyfile(kept.model(one.name), folder / workspace.classifier(one.arm, one.seed).name)
+    others = [one for one in tried if one[0].fold is None and one[0] not in wanted]
+    _write_reports(workspace, settings, others + final, final)
+
+
+def _tries(settings: Settings) -> list[Training]:
+    section, first = settings.finetune, settings.evaluate.seeds[0]
+    numbers: list[int | None] = [*range(section.folds)] or [None]
+    return [Training(arm, first, rate, fold) for arm in ARMS for rate in section.learning_rates for fold in numbers]
+
+
+def _decides(workspace: Workspace, settings: Settings) -> tuple[Any, list[Path]]:
+    data, seeds = settings.data.modality.model_dump(), list(settings.evaluate.seeds)
+    said = [data, settings.pretrain.backbone.model_dump(), settings.finetune.model_dump(), seeds]
+    packed = [workspace.packed(role, split) for role in ROLES for split in ("train", "validation")]
+    return said, [workspace.classes, workspace.pretrained, *packed]
+
+
+@dataclass(frozen=True)
+class _Told:
+    """Progress over all trainings, in hundredths of one."""
+
+    progress: Progress
+    trainings: int
+
+    def at(self, first: int) -> Progress:
+        return lambda done, _: self.progress(100 * first + done, 100 * self.trainings)
 
 
 @dataclass(frozen=True)
@@ -75,7 +104,7 @@ class Bench:
 
     workspace: Workspace
     settings: Settings
-    folder: Path
+    kept: Kept
 
     @cached_property
     def choices(self) -> Choices:
@@ -88,6 +117,10 @@ class Bench:
     @cached_property
     def validation(self) -> Split:
         return arrays.read(self.workspace.packed("target", "validation"))
+
+    @cached_property
+    def source(self) -> Split:
+        return arrays.read(self.workspace.packed("source", "train"))
 
     @cached_property
     def n_classes(self) -> int:
@@ -115,61 +148,88 @@ class Bench:
         self.nets[name].set_weights(start.get_weights())
         return self.nets[name]
 
-    def data(self, seed: int, tell: Tell) -> TrainData:
-        """The labels this seed may see: `labels_per_class` to learn from and as many, at most, to choose by."""
-        per_class = self.settings.finetune.per_class
+    def data(self, one: Training, tell: Tell) -> TrainData:
+        """The labels this training may see: `labels_per_class` to learn from and as many, at most, to choose by."""
+        section, varied = self.settings.finetune, self.choices.modality.module.AUGMENTS
+        per_class, seed = section.per_class, one.seed
         try:
-            train = self.train.take(draw_per_class(self.train.labels, per_class, seed))
+            drawn = draw_per_class(self.train.labels, per_class, seed)
         except ValueError:
             raise BadInput(
                 f"finetune.labels_per_class is {per_class}; a class has fewer training pictures: lower it, or say all"
             ) from None
-        rows = draw_validation(self.validation.labels, self.n_classes, per_class, seed)
-        validation = self.validation.take(rows)
-        augment = self.choices.modality.module.AUGMENTS["standard"]
-        return TrainData(train, validation, self.n_classes, augment, lambda done, total: tell(done / total))
+        train = self.train.take(drawn)
+        validation = self.validation.take(draw_validation(self.validation.labels, self.n_classes, per_class, seed))
+        if one.fold is not None:
+            mine, held_out = folds(train.labels, train.units, section.folds, seed)[one.fold]
+            train, validation = train.take(mine), train.take(held_out)
+        return TrainData(
+            train,
+            validation,
+            self.n_classes,
+            varied[section.training.augment],
+            lambda done, total: tell(done / total),
+            strong=varied["strong"],
+            unlabelled=self._unlabelled(drawn, seed),
+            source=self.source,
+            checkpoint=self.kept.checkpoint(one.name),
+        )
+
+    def _unlabelled(self, drawn: NDArray[np.int64], seed: int) -> NDArray[np.uint8] | None:
+        """Training pictures whose labels this seed does not see."""
+        section = self.settings.finetune
+        rest = np.setdiff1d(np.arange(len(self.train)), drawn)
+        if section.unlabelled == "none" or not len(rest):
+            return None
+        picked = np.random.default_rng(seed).permutation(rest)[: section.max_unlabelled]
+        return np.asarray(self.train.images[np.sort(picked)])
 
 
-def _train_one(bench: Bench, training: Training, tell: Tell) -> History:
-    """The history of one training, its classifier in the folder; an empty history if it diverged."""
+def _train_one(bench: Bench, one: Training, tell: Tell) -> History:
+    """The history of one training, its classifier kept; an empty history if it diverged."""
+    done: History | None = bench.kept.finished(one.name)
+    if done:
+        return done
     section = bench.settings.finetune
-    budget = Budget(section.steps, section.batch_size, training.rate, section.evaluations, training.seed)
-    net, data = bench.net(training.arm, training.seed), bench.data(training.seed, tell)
+    budget = Budget(section.steps, section.batch_size, one.rate, section.evaluations, one.seed, section.training)
+    net, data = bench.net(one.arm, one.seed), bench.data(one, tell)
     try:
-        if training.arm == "scratch":
-            model = fit.classifier(net, bench.n_classes, training.seed)
+        if one.arm == "scratch":
+            model = fit.classifier(net, bench.n_classes, one.seed)
             history = fit.train(model, data, budget)
         else:
             method = bench.choices.method
             model, history = method.module.adapt(method.options, net, data, budget)
     except GateRefused:
         return []
-    models.save(model, bench.folder / training.file)
+    bench.kept.finish(one.name, model, history)
     return history
 
 
-def _best(tried: Sequence[Outcome]) -> Training:
-    """The training with the best validation accuracy of those that did not diverge.
+def _best(tried: Sequence[Outcome]) -> float:
+    """The learning rate with the best validation accuracy, over the folds on average, of those that did not diverge.
 
     Raises:
         GateRefused: all of them diverged.
     """
-    sound = [one for one in tried if one[1]]
+    rates = {one.rate: [history for other, history in tried if other.rate == one.rate] for one, _ in tried}
+    sound = {rate: histories for rate, histories in rates.items() if all(histories)}
     if not sound:
         raise GateRefused(f"{_shown(tried[0][0])} diverged, and so did every other rate; lower finetune.learning_rates")
-    return sound[fit.best_of([history for _, history in sound])][0]
+    return max(sound, key=lambda rate: fit.mean_rank(sound[rate]))
 
 
-def _shown(training: Training) -> str:
-    return f"arm {training.arm}, seed {training.seed}, learning rate {training.rate}"
+def _shown(one: Training) -> str:
+    return f"arm {one.arm}, seed {one.seed}, learning rate {one.rate}"
 
 
 def _write_reports(workspace: Workspace, settings: Settings, outcomes: list[Outcome], kept: list[Outcome]) -> None:
-    curve = [{**training._asdict(), **row} for training, history in outcomes for row in history]
-    files.write_csv(
-        workspace.curve("finetune"),
-        [{"learning_rate" if key == "rate" else key: value for key, value in row.items()} for row in curve],
-    )
+    curve = [
+        {"arm": one.arm, "seed": one.seed, "learning_rate": one.rate, **row}
+        for one, history in outcomes
+        for row in history
+    ]
+    files.write_csv(workspace.curve("finetune"), curve)
     report = {}
     for arm in ARMS:
         mine = [one for one in kept if one[0].arm == arm]

@@ -56,6 +56,11 @@ class Workspace:
         return self.root, self.root / "data", self.root / "models", reports, reports / "plots"
 
     @property
+    def trainings(self) -> Path:
+        """What stages that train have trained so far: a killed one goes on from there."""
+        return self.private / "trainings"
+
+    @property
     def lock(self) -> Path:
         return self.private / "run.lock"
 

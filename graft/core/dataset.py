@@ -70,17 +70,20 @@ class Split:
     Attributes:
         images: (n, size, size, channels) uint8 in [0, 255]; may be memory-mapped.
         labels: (n,) int64 in [0, n_classes).
+        units: (n,) int64; rows of one unit are never learned from and chosen by at once; None if each is its own.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
+    units: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, rows: NDArray[np.int64]) -> "Split":
         """The split made of `rows` (indices), in that order."""
-        return Split(np.asarray(self.images[rows]), self.labels[rows])
+        units = None if self.units is None else self.units[rows]
+        return Split(np.asarray(self.images[rows]), self.labels[rows], units)
 
 
 def draw_per_class(labels: NDArray[np.int64], per_class: int | None, seed: int) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graft.core import batches, loop, vary
+from graft.core import batches, layers, loop, vary
 from graft.core.budget import Budget
 from graft.core.dataset import Augment, Progress, Split
 from graft.core.loop import Group, History, Learner
@@ -86,12 +86,12 @@ def train(
     Raises:
         GateRefused: the loss became NaN or infinite.
     """
-    groups = tuple((tuple(layer.trainable_weights), rate) for layer, rate in rates) or (
-        (tuple(model.trainable_weights), 1.0),
+    trained: dict[float, tuple[int, ...]] = {}
+    for layer, rate in rates or [(model, 1.0)]:
+        trained[rate] = (*trained.get(rate, ()), *map(id, layer.trainable_weights))
+    learner = _learner(
+        model, budget.recipe, tuple(trained.items()), weights_of(data, budget.recipe), layers.flags(model)
     )
-    trained = tuple((tuple(map(id, variables)), rate) for variables, rate in groups)
-    weights = class_weights(data) if budget.recipe.class_weights == "balanced" else None
-    learner = _learner(model, budget.recipe, trained, weights)
     return loop.run(
         learner,
         lambda start: batches.labelled(data.train, data.augment, budget.batch_size, budget.seed, start),
@@ -102,16 +102,17 @@ def train(
     )
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=8)
 def _learner(
     model: Any,
     recipe: Recipe,
-    trained: tuple[tuple[tuple[int, ...], float], ...],
+    trained: tuple[tuple[float, tuple[int, ...]], ...],
     weights: tuple[float, ...] | None,
+    flags: tuple[bool, ...],
 ) -> Learner:
-    """Traced once for a model, a recipe and what is trained."""
+    """Traced once for a model, a recipe and what is trained and frozen."""
     known = {id(variable): variable for variable in model.weights}
-    groups = [Group([known[one] for one in variables], rate) for variables, rate in trained]
+    groups = [Group([known[one] for one in variables], rate) for rate, variables in trained]
     return Learner(model, cross_entropy(model, recipe, weights), recipe, groups)
 
 
@@ -121,24 +122,44 @@ def cross_entropy(model: Any, recipe: Recipe, weights: Sequence[float] | None = 
     Args:
         weights: of each class; None takes all alike.
     """
-    import keras
-    import tensorflow as tf
-
     n_classes = model.output_shape[-1]
 
     def loss(images: Any, labels: Any, seed: Any) -> tuple[Any, dict[str, Any]]:
-        targets = tf.one_hot(labels, n_classes)
-        if recipe.label_smoothing:
-            targets = (1.0 - recipe.label_smoothing) * targets + recipe.label_smoothing / n_classes
-        images, targets = batches.mixed(images, targets, seed, recipe.mixup, recipe.cutmix)
-        logits = model(images, training=True)
-        each = keras.ops.categorical_crossentropy(targets, logits, from_logits=True)
-        if weights is not None:
-            each = each * tf.reduce_sum(targets * tf.constant(weights, tf.float32), axis=1)
-        right = tf.argmax(logits, axis=1) == tf.argmax(targets, axis=1)
-        return tf.reduce_mean(each), {"accuracy": tf.reduce_mean(tf.cast(right, tf.float32))}
+        images, targets = targets_of(images, labels, seed, n_classes, recipe)
+        return cost(model(images, training=True), targets, weights)
 
     return loss
+
+
+def targets_of(images: Any, labels: Any, seed: Any, n_classes: int, recipe: Recipe) -> tuple[Any, Any]:
+    """A labelled batch by the recipe: pictures, mixed or not, and (batch, n_classes) targets whose rows sum to 1."""
+    import tensorflow as tf
+
+    targets = tf.one_hot(labels, n_classes)
+    if recipe.label_smoothing:
+        targets = (1.0 - recipe.label_smoothing) * targets + recipe.label_smoothing / n_classes
+    return batches.mixed(images, targets, seed, recipe.mixup, recipe.cutmix)
+
+
+def cost(logits: Any, targets: Any, weights: Sequence[float] | None = None) -> tuple[Any, dict[str, Any]]:
+    """Mean cross-entropy of a batch, and its accuracy by name.
+
+    Args:
+        weights: of each class; None takes all alike.
+    """
+    import keras
+    import tensorflow as tf
+
+    each = keras.ops.categorical_crossentropy(targets, logits, from_logits=True)
+    if weights is not None:
+        each = each * tf.reduce_sum(targets * tf.constant(weights, tf.float32), axis=1)
+    right = tf.argmax(logits, axis=1) == tf.argmax(targets, axis=1)
+    return tf.reduce_mean(each), {"accuracy": tf.reduce_mean(tf.cast(right, tf.float32))}
+
+
+def weights_of(data: TrainData, recipe: Recipe) -> tuple[float, ...] | None:
+    """The weights of the classes by the recipe; None takes all alike."""
+    return class_weights(data) if recipe.class_weights == "balanced" else None
 
 
 def class_weights(data: TrainData) -> tuple[float, ...]:
@@ -186,10 +207,7 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return probabilities
 
 
-def best_of(histories: Sequence[History]) -> int:
-    """Index of the history with the best validation accuracy; the lower validation loss there breaks ties."""
-
-    def best(history: History) -> tuple[float, ...]:
-        return max(map(loop.by_accuracy, history))
-
-    return max(range(len(histories)), key=lambda index: best(histories[index]))
+def mean_rank(histories: Sequence[History]) -> tuple[float, ...]:
+    """The better the higher: the best evaluation of each history (see `loop.by_accuracy`), on average over them."""
+    best = [max(map(loop.by_accuracy, history)) for history in histories]
+    return tuple(float(value) for value in np.mean(best, axis=0))

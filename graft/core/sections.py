@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from graft.core.recipe import Recipe
+
 PluginName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 DomainName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Rate = Annotated[float, Field(gt=0, le=1)]
@@ -102,6 +104,7 @@ class Pretrain(Section):
     objective: Choice
     epochs: int = Field(ge=1, le=10_000)
     batch_size: int = Field(ge=1, le=65_536)
+    training: Recipe = Recipe()
 
 
 class Finetune(Section):
@@ -113,6 +116,17 @@ class Finetune(Section):
     batch_size: int = Field(ge=1, le=65_536)
     learning_rates: tuple[Rate, ...] = Field(min_length=1, max_length=16)
     evaluations: int = Field(ge=1, le=10_000)
+    folds: int = Field(default=0, description="of a cross-validation that chooses the rate; 0: validation rows do")
+    unlabelled: Literal["rest", "none"] = "rest"
+    max_unlabelled: int = Field(default=20_000, ge=1, le=10_000_000)
+    training: Recipe = Recipe()
+
+    @field_validator("folds")
+    @classmethod
+    def _some_folds(cls, value: int) -> int:
+        if value != 0 and not 2 <= value <= 20:
+            raise ValueError("should be 0 or 2 to 20")
+        return value
 
     @field_validator("learning_rates", mode="before")
     @classmethod

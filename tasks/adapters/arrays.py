@@ -1,4 +1,4 @@
-"""Packed splits on disk: a folder with images.npy and labels.npy, memory-mapped when read."""
+"""Packed splits on disk: a folder with images.npy, labels.npy and units.npy, the pictures memory-mapped when read."""
 
 from pathlib import Path
 from typing import Any
@@ -8,13 +8,15 @@ import numpy as np
 from graft.core.dataset import Split
 from graft.core.errors import BadInput
 
+NUMBERS = ("labels", "units")
 
-def create(folder: Path, n: int, shape: tuple[int, ...]) -> tuple[Any, Any]:
-    """Writable arrays on disk: images (n, *shape) uint8 and labels (n,) int64."""
+
+def create(folder: Path, n: int, shape: tuple[int, ...]) -> tuple[Any, Any, Any]:
+    """Writable arrays on disk: images (n, *shape) uint8, labels (n,) int64 and units (n,) int64."""
     folder.mkdir(parents=True, exist_ok=True)
     images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (n, *shape))
-    labels = np.lib.format.open_memmap(folder / "labels.npy", "w+", np.int64, (n,))
-    return images, labels
+    labels, units = (np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.int64, (n,)) for name in NUMBERS)
+    return images, labels, units
 
 
 def read(folder: Path) -> Split:
@@ -25,7 +27,7 @@ def read(folder: Path) -> Split:
     """
     try:
         images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
-        labels = np.load(folder / "labels.npy", allow_pickle=False)
+        labels, units = (np.load(folder / f"{name}.npy", allow_pickle=False) for name in NUMBERS)
     except (OSError, ValueError) as error:
         raise BadInput(f"{folder} holds no packed split ({error}); type: graft run --from extract") from None
-    return Split(images, labels)
+    return Split(images, labels, units)

@@ -120,8 +120,9 @@ def test_the_better_history_wins_and_the_loss_breaks_ties() -> None:
     def history(accuracy: float, loss: float) -> list[dict[str, float]]:
         return [{"val_accuracy": 0.1, "val_loss": 9.0}, {"val_accuracy": accuracy, "val_loss": loss}]
 
-    assert fit.best_of([history(0.5, 1.0), history(0.6, 3.0)]) == 1
-    assert fit.best_of([history(0.6, 2.0), history(0.6, 1.0), history(0.6, 3.0)]) == 1
+    assert fit.mean_rank([history(0.5, 1.0)]) < fit.mean_rank([history(0.6, 3.0)])
+    assert fit.mean_rank([history(0.6, 2.0)]) < fit.mean_rank([history(0.6, 1.0)])
+    assert fit.mean_rank([history(0.5, 1.0), history(0.7, 2.0)]) == pytest.approx((0.6, -1.5))
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])

@@ -1,0 +1,87 @@
+"""Trainings that outlive a kill: a stage's finished ones are kept until it ends, the one at work in a checkpoint."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import graft
+from graft.core.resume import Checkpoint
+from tasks.adapters import files, models
+from tasks.workspace import Workspace
+
+LIBRARIES = ("keras", "numpy", "tensorflow")
+CODE = ("core", "backbones", "methods", "modalities", "objectives")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A folder with what a stage has trained so far, named by all that decides it."""
+
+    folder: Path
+
+    def checkpoint(self, name: str) -> Checkpoint:
+        """Where the training `name` keeps its state."""
+        return Checkpoint(self.folder / f"{name}.state")
+
+    def finished(self, name: str) -> Any:
+        """What `finish` was told of the training; None if it has not ended, or its file is not as it was written."""
+        try:
+            record = json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8"))
+            whole = _digest(self.model(name)) == record["sha256"]
+        except (OSError, ValueError, KeyError):
+            return None
+        return record["facts"] if whole else None
+
+    def finish(self, name: str, model: Any, facts: Any) -> None:
+        """Keep the trained model and `facts` (as JSON can hold them); its checkpoints go."""
+        models.save(model, self.model(name))
+        files.write_json(self.folder / f"{name}.json", {"sha256": _digest(self.model(name)), "facts": facts})
+        for left in self.folder.glob(f"{name}.state*"):
+            left.unlink()
+
+    def model(self, name: str) -> Path:
+        """The file of a finished training."""
+        return self.folder / f"{name}.keras"
+
+
+@contextmanager
+def kept(workspace: Workspace, stage: str, decides: Any, inputs: Iterable[Path]) -> Iterator[Kept]:
+    """What an earlier, killed run of `stage` left under the same key, or nothing; removed when the block ends well.
+
+    What stands under another key is removed at once.
+
+    Args:
+        decides: the settings that the stage reads, as JSON can hold them.
+        inputs: files and folders that it reads.
+    """
+    home = workspace.trainings
+    folder = home / f"{stage}-{_key(decides, inputs)}"
+    for left in home.glob(f"{stage}-*"):
+        if left != folder:
+            shutil.rmtree(left)
+    folder.mkdir(parents=True, exist_ok=True)
+    files.remove_leftovers([folder])
+    yield Kept(folder)
+    shutil.rmtree(folder)
+
+
+def _key(decides: Any, inputs: Iterable[Path]) -> str:
+    """Of settings, data, code and libraries; the same where a training would go the same way."""
+    code = Path(graft.__file__).parent
+    found = hashlib.sha256(json.dumps([decides, [version(name) for name in LIBRARIES]], sort_keys=True).encode())
+    for path in (*inputs, *(code / name for name in CODE)):
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and "__pycache__" not in file.parts:
+                found.update(f"{file.name} {_digest(file)}\n".encode())
+    return found.hexdigest()[:32]
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

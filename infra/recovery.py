@@ -4,7 +4,7 @@ silent   a run that was heard of, then not for SILENT_S, is Crashed, and whateve
 stuck    a run that was handed to a worker and did not begin within STUCK_S is Crashed
 cancel   a run that was told to stop and did not within STUCK_S is Cancelled: as Crashed it would be started again
 again    a run tagged TAG that crashed is started again: once, as the count of its starts says, which the server keeps
-unbegun  a run tagged TAG that was stuck is started again: once in ONCE_S, as nothing counts starts that never were
+unbegun  a run tagged TAG that was stuck is started again: it has done nothing, so that no harm is done
 answer   a run that asked a person and was not answered in time goes on without: that means no
 
 A run whose own code failed is Failed, not Crashed: it is not started again. Stages are not moved twice either: TAG is
@@ -21,16 +21,17 @@ from infra.service import State
 
 TAG = "training"
 HEARTBEAT_S, SILENT_S, STUCK_S = 30, 90, 240  # Prefect's advice: silence is three heartbeats
-ONCE_S = 24 * 3600
+AGAIN_S = 10  # Prefect takes no less
 SILENT = f"nothing was heard of its process for {SILENT_S} s: it was killed, or its machine was"
 STUCK = f"its process did not begin within {STUCK_S} s: the worker's log may say why"
 CANCEL = f"nobody ended its process within {STUCK_S} s: the worker was stopped, or its machine was"
 AGAIN = "started again, once, because its process died; what its stages had finished is kept"
-UNBEGUN = "started again, once, because its process never began"
+UNBEGUN = "started again, because its process never began"
 ANSWER = "nobody answered in time: it goes on, and nothing is promoted"
 NAMES = ("graft: silent", "graft: stuck", "graft: cancel", "graft: again", "graft: unbegun", "graft: answer")
 LEFT = ["Resuming", "Cancelling", "Cancelled", "Completed", "Failed", "Crashed"]
 """What ends the waiting for an answer; that the run still stops, or still speaks, does not."""
+_MESSAGE = "prefect.state-message"
 
 
 @dataclass(frozen=True)
@@ -113,15 +114,15 @@ def _start_again(why: str) -> dict[str, Any]:
     return _become("SCHEDULED", why) | {"name": "AwaitingRetry"}
 
 
-def _crash(of: dict[str, str], apart_s: int) -> dict[str, Any]:
-    """A run tagged TAG crashed that is `of` such a kind; of the same run, not again within `apart_s` seconds."""
-    return {
-        "posture": "Reactive",
-        "expect": ["prefect.flow-run.Crashed"],
+def _crash(of: dict[str, str]) -> dict[str, Any]:
+    """AGAIN_S after a run tagged TAG crashed that is `of` such a kind, if nothing was said of it since.
+
+    At once would be too early: a worker reports an end twice, the second time after it has cleared up. And what a rule
+    does while the event is still looked at by the others collides with them in SQLite, and the event is lost to them.
+    """
+    return _quiet(["Crashed"], ["*"], AGAIN_S) | {
         "match": {"prefect.resource.id": "prefect.flow-run.*"} | of,
         "match_related": {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"},
-        "for_each": ["prefect.resource.id"],
-        "within": float(apart_s),
     }
 
 
@@ -150,12 +151,7 @@ def rules(answer_within_s: int) -> tuple[dict[str, Any], ...]:
         ),
         _rule("stuck", STUCK, _quiet(["Pending", "Submitting"], ["*"], STUCK_S), _become("CRASHED", STUCK)),
         _rule("cancel", CANCEL, _quiet(["Cancelling"], ["*"], STUCK_S), _become("CANCELLED", CANCEL)),
-        _rule(
-            "again",
-            AGAIN,
-            _crash({"prefect.run-count": "1", "prefect.state-message": f"!{STUCK}"}, 0),
-            _start_again(AGAIN),
-        ),
-        _rule("unbegun", UNBEGUN, _crash({"prefect.state-message": STUCK}, ONCE_S), _start_again(UNBEGUN)),
+        _rule("again", AGAIN, _crash({"prefect.run-count": "1", _MESSAGE: f"!{STUCK}"}), _start_again(AGAIN)),
+        _rule("unbegun", UNBEGUN, _crash({_MESSAGE: STUCK}), _start_again(UNBEGUN)),
         _rule("answer", ANSWER, _quiet(["Suspended"], LEFT, answer_within_s), {"type": "resume-flow-run"}),
     )

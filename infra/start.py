@@ -17,7 +17,7 @@ from infra.server import Server
 Run = dict[str, Any]
 PATIENCE_S = 60  # with a server that is busy or starts anew
 POLL_S = 1.0
-AGAIN_WITHIN_S = 15  # of a crash, the server starts a run of training again
+AGAIN_WITHIN_S = 45  # of a crash, the server starts a run of training again
 ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 KEY_CHARACTERS = 200
 

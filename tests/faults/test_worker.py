@@ -57,7 +57,7 @@ def test_a_run_that_dies_twice_stays_crashed_and_the_next_one_goes_on(live: Plat
         live.kill_engine(run)
         wait_until(lambda: not live.processes(run), 5, "no process of the run")
     live.wait(run, "CRASHED")
-    time.sleep(15)  # a third start would have begun by now
+    time.sleep(30)  # a third start would have begun by now
     assert (live.run(run)["state_type"], live.run(run)["run_count"]) == ("CRASHED", 2)
     assert live.completed(live.start("train", parameters={"at_end": "never"}))["state"]["name"] == "Published"
 

@@ -79,7 +79,8 @@ class Learner:
             after()
             for mean, now in zip(self.average, model.variables, strict=False):
                 new = tf.convert_to_tensor(now)
-                mean.assign(new if mean.dtype.is_integer else recipe.ema * mean + (1.0 - recipe.ema) * new)
+                # a sum of two shares would round what is frozen
+                mean.assign(new if mean.dtype.is_integer else mean + (1.0 - recipe.ema) * (new - mean))
             return cost, told
 
         self.step = tf.function(step, reduce_retracing=True)

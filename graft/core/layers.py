@@ -1,0 +1,97 @@
+"""What a fine-tuning method must know of any backbone: its blocks in order, its batch norms, and how to freeze them.
+
+A block is what lies between two places where a single tensor carries all that flows from the pictures to the features:
+a residual block is one, so is a plain layer with weights, so is a depthwise convolution with the pointwise ones around
+it. Layers without a kernel (batch norms, say) belong to the block before them, those ahead of the first kernel to the
+first block. A net in which no such place exists is one block.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+def blocks(backbone: Any) -> list[list[Any]]:
+    """Layers with weights, block by block, from the pictures to the features.
+
+    Args:
+        backbone: functional keras.Model with one input and one output.
+    """
+    found: list[list[Any]] = [[]]
+    expanded = waiting = False  # a pointwise convolution was just seen; a depthwise one waits for its own
+    for segment in _segments(backbone):
+        layers = [one for one in segment if getattr(one, "weights", [])]
+        kernels = [one for one in layers if _has_kernel(one)]
+        single = kernels[0] if kernels and len(segment) == 1 else None
+        depthwise, pointwise = _is(single, "DepthwiseConv2D"), getattr(single, "kernel_size", None) == (1, 1)
+        joins = not kernels or (expanded if depthwise else waiting)
+        if not joins and any(map(_has_kernel, found[-1])):
+            found.append([])
+        found[-1] += layers
+        if single:
+            expanded, waiting = pointwise and not waiting, depthwise
+        elif kernels and not waiting:  # squeeze-and-excitation may stand between a depthwise convolution and its own
+            expanded = False
+    return [one for one in found if one]
+
+
+def parts(layer: Any) -> list[Any]:
+    """`layer` and all layers inside it, however deep; what holds others comes before them."""
+    return list(layer._flatten_layers())
+
+
+def batch_norms(layer: Any) -> list[Any]:
+    """The batch normalisations inside `layer`."""
+    return [one for one in parts(layer) if _is(one, "BatchNormalization")]
+
+
+@contextmanager
+def frozen(layers: Iterable[Any]) -> Iterator[None]:
+    """Inside, no weight of `layers` is trainable and batch norms among them use and keep their moving statistics.
+
+    `training=False` would not do: an outer model called with training=True overrides it (Keras 3.15).
+    """
+    held = [(one, one.trainable) for layer in layers for one in parts(layer)]
+    try:
+        for one, _ in held:
+            one.trainable = False
+        yield
+    finally:
+        for one, flag in held:
+            one.trainable = flag
+
+
+def flags(model: Any) -> tuple[bool, ...]:
+    """Of each layer whether it is trainable: what a traced training step depends on besides its variables."""
+    return tuple(one.trainable for one in parts(model))
+
+
+def _segments(backbone: Any) -> Iterator[list[Any]]:
+    """The net's operations in order, parted where one tensor carries everything."""
+    import keras
+
+    operations = [one for one in backbone.operations if not _is(one, "InputLayer")]
+    maker = {id(tensor): place for place, one in enumerate(operations) for tensor in keras.tree.flatten(one.output)}
+    last_use = list(range(len(operations)))
+    for place, one in enumerate(operations):
+        for tensor in keras.tree.flatten(one.input):
+            if (made := maker.get(id(tensor))) is not None:
+                last_use[made] = place
+    segment: list[Any] = []
+    needed = -1  # the last operation that uses what was made before the present one
+    for place, one in enumerate(operations):
+        segment.append(one)
+        if needed <= place:
+            yield segment
+            segment = []
+        needed = max(needed, last_use[place])
+
+
+def _has_kernel(layer: Any) -> bool:
+    return any(len(weight.shape) > 1 for weight in layer.weights)
+
+
+def _is(layer: Any, kind: str) -> bool:
+    import keras
+
+    return isinstance(layer, getattr(keras.layers, kind))

@@ -21,7 +21,7 @@ def refusal(place: Place, *arguments: str, code: int = 1) -> str:
     ("assignment", "told"),
     [
         ("finetune.stepz=3", "finetune.stepz: unknown key; did you mean steps?"),
-        ("finetune.method.name=lorra", "finetune.method.name is 'lorra'; methods here: full, linear_probe"),
+        ("finetune.method.name=lorra", "finetune.method.name is 'lorra'; methods here: "),
         ("data.target.origin.name=fodler", "did you mean folder?"),
         ("finetune.steps=-1", "finetune.steps is -1"),
         ("data.target.origin={name: folder}", "data.target.origin.root: missing"),

@@ -1,10 +1,14 @@
-"""Linear-probe start, then the whole net (LP-FT, Kumar et al. 2022): a random head would spoil the features first."""
+"""Linear-probe start, then the whole net (LP-FT, Kumar et al. 2022): a random head would spoil the features first.
 
-from typing import Any
+Batch norms may be frozen: statistics of a few small batches differ so much from those that inference uses that a net
+may collapse (Singh & Shrivastava 2019), and few rows give few batches.
+"""
+
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from graft.core import fit, probe
+from graft.core import fit, layers, probe
 from graft.core.budget import Budget
 from graft.core.fit import TrainData
 
@@ -12,10 +16,18 @@ FREEZES_BACKBONE = False
 
 
 class Options(BaseModel):
-    """Strength of the penalty on the head's weights at the start."""
+    """Where the head starts, and what becomes of batch normalisation."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-    l2: float = Field(default=1.0, gt=0, le=1e6, description="inverse of scikit-learn's C")
+    start: Literal["probe", "random"] = Field(default="probe", description="the head: logistic regression, or random")
+    l2: float = Field(default=1.0, gt=0, le=1e6, description="of the probe; inverse of scikit-learn's C")
+    batch_norm: Literal["train", "frozen"] = Field(default="train", description="statistics and scales")
+
+
+def keeps(options: Options, backbone: Any) -> list[Any]:
+    """Variables of `backbone` that do not move."""
+    norms = layers.batch_norms(backbone) if options.batch_norm == "frozen" else []
+    return [variable for norm in norms for variable in norm.weights]
 
 
 def adapt(options: Options, backbone: Any, data: TrainData, budget: Budget) -> tuple[Any, list[dict[str, float]]]:
@@ -31,5 +43,7 @@ def adapt(options: Options, backbone: Any, data: TrainData, budget: Budget) -> t
         GateRefused: the loss became NaN or infinite.
     """
     model = fit.classifier(backbone, data.n_classes, budget.seed)
-    probe.fit_head(model, data, options.l2)
-    return model, fit.train(model, data, budget)
+    if options.start == "probe":
+        probe.fit_head(model, data, options.l2)
+    with layers.frozen(layers.batch_norms(backbone) if options.batch_norm == "frozen" else []):
+        return model, fit.train(model, data, budget)

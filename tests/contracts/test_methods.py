@@ -1,17 +1,23 @@
 """What every method promises."""
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from graft.backbones import convnet
-from graft.core import fit, plugins
+from graft.backbones import article, convnet
+from graft.core import fit, layers, loop, plugins
 from graft.core.budget import Budget
 from graft.core.fit import TrainData
 from graft.core.plugins import Plugin
+from graft.core.resume import Checkpoint
 from graft.core.sections import Choice
 from graft.core.spec import Spec
+
+BUDGET = Budget(steps=40, batch_size=16, learning_rate=3e-3, evaluations=2, seed=3)
 
 
 @pytest.fixture(params=plugins.names("graft.methods"), scope="module")
@@ -19,28 +25,119 @@ def method(request: pytest.FixtureRequest) -> Plugin:
     return plugins.resolve("graft.methods", Choice(name=request.param), "method")
 
 
-def adapt(method: Plugin, spec: Spec, data: TrainData) -> tuple[Any, Any, list[Any], list[dict[str, float]]]:
-    """Backbone, classifier, the weights that the backbone started from, history."""
+@dataclass(frozen=True)
+class Net:
+    """One network for all methods, so that what they share is traced once; each begins where it began."""
+
+    backbone: Any
+    start: list[Any]
+
+    def adapt(self, method: Plugin, data: TrainData, budget: Budget = BUDGET) -> tuple[Any, list[dict[str, float]]]:
+        self.backbone.set_weights(self.start)
+        model, history = method.module.adapt(method.options, self.backbone, data, budget)
+        return model, history
+
+
+@pytest.fixture(scope="module")
+def net(spec: Spec) -> Net:
     backbone = convnet.build(convnet.Options(width=8), spec, 3)
-    before = backbone.get_weights()
-    model, history = method.module.adapt(method.options, backbone, data, Budget(40, 16, 3e-3, 2, 3))
-    return backbone, model, before, history
+    return Net(backbone, backbone.get_weights())
 
 
-def test_it_learns_sixteen_pictures_and_freezes_what_it_promises(method: Plugin, spec: Spec, few: TrainData) -> None:
-    backbone, model, before, history = adapt(method, spec, few)
-    accuracy = (fit.predict(model, few.train.images).argmax(axis=1) == few.train.labels).mean()
-    assert accuracy >= 0.9
-    assert {"step", "val_accuracy", "val_loss"} <= set(history[-1])
-    moved = [not np.array_equal(a, b) for a, b in zip(before, backbone.get_weights(), strict=True)]
-    if method.module.FREEZES_BACKBONE:
-        assert not any(moved)  # batch statistics are among the weights
-    else:
-        assert all(moved)
+@pytest.fixture(scope="module")
+def plain(spec: Spec) -> Net:
+    """One without batch norms."""
+    backbone = article.build(article.Options(), spec, 3)
+    return Net(backbone, backbone.get_weights())
 
 
-def test_the_same_seed_gives_the_same_model(method: Plugin, spec: Spec, few: TrainData) -> None:
-    _, model, _, _ = adapt(method, spec, few)
-    _, twin, _, _ = adapt(method, spec, few)
-    for ours, theirs in zip(model.get_weights(), twin.get_weights(), strict=True):
+@dataclass(frozen=True)
+class Adapted:
+    """What one training left, looked at before the next one begins."""
+
+    model: Any
+    history: list[dict[str, float]]
+    weights: list[Any]
+    answers: Any
+    trainable_before: tuple[bool, ...]
+    trainable_after: tuple[bool, ...]
+    loaded_answers: Any
+
+
+@pytest.fixture(scope="module")
+def adapted(method: Plugin, net: Net, few: TrainData, tmp_path_factory: pytest.TempPathFactory) -> Adapted:
+    from tasks.adapters import models
+
+    file, before = tmp_path_factory.mktemp("model") / "model.keras", layers.flags(net.backbone)
+    model, history = net.adapt(method, few)
+    models.save(model, file)
+    loaded = fit.predict(models.load(file), few.train.images)
+    answers = fit.predict(model, few.train.images)
+    return Adapted(model, history, model.get_weights(), answers, before, layers.flags(net.backbone), loaded)
+
+
+def test_it_learns_sixteen_pictures(adapted: Adapted, few: TrainData) -> None:
+    assert (adapted.answers.argmax(axis=1) == few.train.labels).mean() >= 0.9
+    assert {"step", "val_accuracy", "val_loss"} <= set(adapted.history[-1])
+
+
+def test_what_it_promises_to_freeze_does_not_move_and_the_rest_does(method: Plugin, adapted: Adapted, net: Net) -> None:
+    kept = _kept(method, net)
+    for variable, before, after in zip(net.backbone.weights, net.start, adapted.weights, strict=False):
+        same = np.array_equal(before, after)  # batch statistics are among the weights
+        assert same == (id(variable) in kept), variable.path
+
+
+def _kept(method: Plugin, net: Net) -> set[int]:
+    if hasattr(method.module, "keeps"):
+        return set(map(id, method.module.keeps(method.options, net.backbone)))
+    return set(map(id, net.backbone.weights)) if method.module.FREEZES_BACKBONE else set()
+
+
+def test_what_comes_back_is_an_ordinary_classifier_around_the_same_backbone(adapted: Adapted, net: Net) -> None:
+    assert adapted.model.get_layer("backbone") is net.backbone
+    assert adapted.model.get_layer("head").units == 4
+    assert adapted.trainable_after == adapted.trainable_before
+    np.testing.assert_array_equal(adapted.answers, adapted.loaded_answers)
+
+
+class Killed(Exception):
+    pass
+
+
+def killed_once() -> Callable[[int, int], None]:
+    def progress(done: int, total: int) -> None:
+        if done >= 8:
+            raise Killed
+
+    return progress
+
+
+def test_killed_and_taken_up_again_it_ends_as_if_it_had_not_been(
+    method: Plugin, adapted: Adapted, net: Net, few: TrainData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "SAVED_EVERY_S", 0.0)
+    checkpointed = replace(few, checkpoint=Checkpoint(tmp_path / "one"))
+    if adapted.history[-1]["step"] > 0:
+        with pytest.raises(Killed):
+            net.adapt(method, replace(checkpointed, progress=killed_once()))
+        assert list(tmp_path.iterdir())
+    model, history = net.adapt(method, checkpointed)
+    assert history == adapted.history
+    for ours, theirs in zip(adapted.weights, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_two_classes_will_do_one_with_a_single_picture_and_the_same_seed_gives_the_same_model(
+    method: Plugin, plain: Net, few: TrainData
+) -> None:
+    rows = np.concatenate([np.flatnonzero(few.train.labels == 0), np.flatnonzero(few.train.labels == 1)[:1]])
+    both = few.validation.take(np.flatnonzero(few.validation.labels < 2))
+    two = replace(few, train=few.train.take(rows), validation=both, n_classes=2)
+    weights = []
+    for _ in range(2):
+        model, history = plain.adapt(method, two, replace(BUDGET, steps=4))
+        assert model.output_shape == (None, 2) and np.isfinite(history[-1]["val_loss"])
+        weights.append(model.get_weights())
+    for ours, theirs in zip(*weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)

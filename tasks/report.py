@@ -123,10 +123,7 @@ def show(workspace: Workspace, console: Any) -> None:
 
 def _features(workspace: Workspace, settings: Settings) -> str:
     """All scores and distances of the chosen pair in one line."""
-    measured, (source, target) = (
-        files.read_json(workspace.transferability),
-        (settings.data.source, settings.data.target),
-    )
+    measured, source, target = files.read_json(workspace.transferability), settings.data.source, settings.data.target
     scores, distances = (
         ", ".join(f"{row.title} {row.transfer} ({row.scratch})" for row in outlook.rows(measured, kind))
         for kind in ("scores", "distances")
@@ -138,12 +135,16 @@ def _features(workspace: Workspace, settings: Settings) -> str:
 
 
 def markdown(workspace: Workspace) -> str:
-    """The results table for Prefect's UI."""
+    """The results table, and what the features said, for Prefect's UI."""
     evaluation = files.read_json(workspace.evaluation)
     lines = ["| arm | set | accuracy % | macro recall % | macro-F1 % |", "|---|---|---|---|---|"]
     lines += [f"| {' | '.join(row)} |" for row in rows(workspace)]
-    gains = [f"**Gain on {name}: {_points(gain)}**" for name, gain in evaluation["gain"].items() if gain]
-    return "\n".join([*lines, "", *gains])
+    gains = [
+        f"**Gain on {name}: {_points(gain)}**: {outlook.said_of(gain)}"
+        for name, gain in evaluation["gain"].items()
+        if gain
+    ]
+    return "\n".join([*lines, "", *gains, "", _features(workspace, settings_file.load(workspace.params))])
 
 
 def _percent(mean: float, ci95: list[float]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graft.core import batches, layers, loop, vary
+from graft.core import batches, layers, loop, structure, vary
 from graft.core.budget import Budget
 from graft.core.dataset import Augment, Progress, Split
 from graft.core.loop import Group, History, Learner
@@ -95,11 +95,16 @@ def train(
     return loop.run(
         learner,
         lambda start: batches.labelled(data.train, data.augment, budget.batch_size, budget.seed, start),
-        lambda: evaluate(model, data.validation),
+        lambda: evaluate(model, data.validation) | _channels(model, budget.recipe),
         budget,
         data.progress,
         data.phase(phase),
     )
+
+
+def _channels(model: Any, recipe: Recipe) -> dict[str, float]:
+    on, every = structure.channels(model)
+    return {"channels_on": float(on), "channels": float(every)} if recipe.group_lasso else {}
 
 
 @functools.lru_cache(maxsize=8)

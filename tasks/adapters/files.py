@@ -73,11 +73,13 @@ def read_json(path: Path) -> Any:
 
 
 def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write `rows` (same keys each) as CSV with a header. Texts that a spreadsheet would execute are defused."""
+    """Write `rows` as CSV, empty where a row lacks a key. Texts that a spreadsheet would execute are defused."""
     import csv
 
+    names = list(dict.fromkeys(name for row in rows for name in row)) or ["empty"]
+
     with written_aside(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else ["empty"])
+        writer = csv.DictWriter(file, fieldnames=names)
         writer.writeheader()
         writer.writerows({key: _defused(value) for key, value in row.items()} for row in rows)
 

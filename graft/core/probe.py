@@ -5,7 +5,11 @@ from typing import Any
 import numpy as np
 
 from graft.core import fit
+from graft.core.dataset import Split
+from graft.core.errors import BadInput
 from graft.core.fit import TrainData
+
+SEED = 0
 
 
 def backbone_of(model: Any) -> Any:
@@ -13,7 +17,19 @@ def backbone_of(model: Any) -> Any:
     return model.get_layer("backbone")
 
 
-def fit_head(model: Any, data: TrainData, l2: float) -> None:
+def sample(split: Split, limit: int) -> Split:
+    """At most `limit` rows of `split`, about as many of each class, the same at every call."""
+    if len(split) <= limit:
+        return split
+    order = np.random.default_rng(SEED).permutation(len(split))
+    labels = split.labels[order]
+    turn = np.empty(len(split), np.int64)  # of each row, how many of its class come before it
+    for label in np.unique(labels):
+        turn[labels == label] = np.arange(np.count_nonzero(labels == label))
+    return split.take(np.sort(order[np.argsort(turn, kind="stable")[:limit]]))
+
+
+def fit_head(model: Any, data: TrainData, l2: float, limit: int | None = None) -> None:
     """Replace the head's weights by those of multinomial logistic regression on standardised features.
 
     The regression runs on the pictures as they are; the standardisation is folded into the weights, so that the head
@@ -21,13 +37,20 @@ def fit_head(model: Any, data: TrainData, l2: float) -> None:
 
     Args:
         l2: penalty, the inverse of scikit-learn's `C`.
+        limit: rows that the regression may see (see `sample`); all of them if None.
+
+    Raises:
+        BadInput: all training rows are of one class.
     """
     from sklearn.linear_model import LogisticRegression
 
-    features = fit.predict(backbone_of(model), data.train.images).astype(np.float64)
+    train = data.train if limit is None else sample(data.train, limit)
+    if len(np.unique(train.labels)) < 2:
+        raise BadInput(f"all {len(train)} training pictures are of one class; a classifier needs pictures of two")
+    features = fit.predict(backbone_of(model), train.images).astype(np.float64)
     mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-6
     regression = LogisticRegression(C=1.0 / l2, max_iter=1000)
-    regression.fit((features - mean) / scale, data.train.labels)
+    regression.fit((features - mean) / scale, train.labels)
     head = model.get_layer("head")
     kernel, bias = (np.zeros(weight.shape, np.float32) for weight in head.get_weights())
     coefficients, intercept = _per_class(regression)

@@ -30,7 +30,7 @@ def labelled(split: Split, augment: Augment, batch_size: int, seed: int, start: 
             yield np.asarray(split.images[rows]), split.labels[rows], _seed(seed, step)
 
     signature = (
-        tf.TensorSpec((None, *split.images.shape[1:]), tf.uint8),
+        tf.TensorSpec((None, *split.images.shape[1:]), split.images.dtype),
         tf.TensorSpec((None,), tf.int64),
         tf.TensorSpec((2,), tf.int32),
     )

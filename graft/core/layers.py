@@ -6,8 +6,10 @@ it. Layers without a kernel (batch norms, say) belong to the block before them, 
 first block. A net in which no such place exists is one block.
 """
 
+import functools
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 
@@ -17,22 +19,22 @@ def blocks(backbone: Any) -> list[list[Any]]:
     Args:
         backbone: functional keras.Model with one input and one output.
     """
-    found: list[list[Any]] = [[]]
-    expanded = waiting = False  # a pointwise convolution was just seen; a depthwise one waits for its own
-    for segment in _segments(backbone):
-        layers = [one for one in segment if getattr(one, "weights", [])]
-        kernels = [one for one in layers if _has_kernel(one)]
-        single = kernels[0] if kernels and len(segment) == 1 else None
-        depthwise, pointwise = _is(single, "DepthwiseConv2D"), getattr(single, "kernel_size", None) == (1, 1)
-        joins = not kernels or (expanded if depthwise else waiting)
-        if not joins and any(map(_has_kernel, found[-1])):
-            found.append([])
-        found[-1] += layers
-        if single:
-            expanded, waiting = pointwise and not waiting, depthwise
-        elif kernels and not waiting:  # squeeze-and-excitation may stand between a depthwise convolution and its own
-            expanded = False
-    return [one for one in found if one]
+    return [_with_weights(block) for block in _blocks(backbone)]
+
+
+@functools.lru_cache(maxsize=4)
+def parted(backbone: Any, last: int) -> tuple[Any, Any]:
+    """`backbone` as two models with its own layers: all before the `last` blocks, and those.
+
+    Args:
+        last: from 1 to one less than there are blocks.
+    """
+    import keras
+
+    before = chain(*_blocks(backbone)[:-last])
+    *_, cut = before
+    kept = keras.Model(backbone.inputs[0], cut.output, name="kept")
+    return kept, keras.Model(cut.output, backbone.outputs[0], name="rest")
 
 
 def parts(layer: Any) -> list[Any]:
@@ -66,6 +68,25 @@ def flags(model: Any) -> tuple[bool, ...]:
     return tuple(one.trainable for one in parts(model))
 
 
+def _blocks(backbone: Any) -> list[list[Any]]:
+    """The net's operations in order, block by block."""
+    found: list[list[Any]] = [[]]
+    expanded = waiting = False  # a pointwise convolution was just seen; a depthwise one waits for its own
+    for segment in _segments(backbone):
+        kernels = [one for one in _with_weights(segment) if _has_kernel(one)]
+        single = kernels[0] if kernels and len(segment) == 1 else None
+        depthwise, pointwise = _is(single, "DepthwiseConv2D"), getattr(single, "kernel_size", None) == (1, 1)
+        joins = not kernels or (expanded if depthwise else waiting)
+        if not joins and any(map(_has_kernel, _with_weights(found[-1]))):
+            found.append([])
+        found[-1] += segment
+        if single:
+            expanded, waiting = pointwise and not waiting, depthwise
+        elif kernels and not waiting:  # squeeze-and-excitation may stand between a depthwise convolution and its own
+            expanded = False
+    return found
+
+
 def _segments(backbone: Any) -> Iterator[list[Any]]:
     """The net's operations in order, parted where one tensor carries everything."""
     import keras
@@ -85,6 +106,10 @@ def _segments(backbone: Any) -> Iterator[list[Any]]:
             yield segment
             segment = []
         needed = max(needed, last_use[place])
+
+
+def _with_weights(operations: list[Any]) -> list[Any]:
+    return [one for one in operations if getattr(one, "weights", [])]
 
 
 def _has_kernel(layer: Any) -> bool:

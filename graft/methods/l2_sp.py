@@ -1,4 +1,8 @@
-"""L2-SP (Li, Grandvalet & Davoine 2018): the penalty pulls towards the pretrained weights instead of towards zero."""
+"""L2-SP (Li, Grandvalet & Davoine 2018): the penalty pulls towards the pretrained weights instead of towards zero.
+
+The pull is applied beside the gradient, as AdamW's decay is (Loshchilov & Hutter 2019) and for this penalty Chen et al.
+(2020) do it: an adaptive optimizer would divide it away. With plain SGD that is the paper's penalty.
+"""
 
 import functools
 from typing import Any
@@ -17,16 +21,16 @@ class Options(BaseModel):
     """How strong the two pulls are."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-    alpha: float = Field(default=0.1, ge=0, le=1e4, description="pull of the backbone towards where it started")
-    beta: float = Field(default=0.01, ge=0, le=1e4, description="pull of the head's kernel towards zero")
+    alpha: float = Field(default=1.0, ge=0, le=100, description="pull of the backbone towards where it started")
+    beta: float = Field(default=0.01, ge=0, le=100, description="pull of the head's kernel towards zero")
     l2: float = Field(default=1.0, gt=0, le=1e6, description="of the probe; inverse of scikit-learn's C")
 
 
 def adapt(options: Options, backbone: Any, data: TrainData, budget: Budget) -> tuple[Any, list[dict[str, float]]]:
     """Fine-tune `backbone` in place with its head, which starts as a linear probe.
 
-    The loss has alpha / 2 times the squared distance of the backbone's weights from where they started, and beta / 2
-    times the squared length of the head's kernel; they take the place of the recipe's weight decay.
+    Each step takes alpha times the learning rate of the way back to where the backbone's weights started, and beta
+    times the rate of the head's kernel towards zero; this takes the place of the recipe's weight decay.
 
     Args:
         backbone: keras.Model, float32 pictures in [0, 255] to (batch, features), pretrained.
@@ -69,7 +73,13 @@ def _learner(
     def loss(*batch: Any) -> tuple[Any, dict[str, Any]]:
         cost, told = cross_entropy(*batch)
         drift = tf.add_n([tf.reduce_sum((now - then) ** 2) for now, then in zip(moving, start, strict=True)])
-        size = tf.reduce_sum(tf.convert_to_tensor(kernel) ** 2)
-        return cost + options.alpha / 2 * drift + options.beta / 2 * size, {**told, "drift": drift}
+        return cost, {**told, "drift": drift}
 
-    return loop.Learner(model, loss, recipe), start
+    def pull() -> None:
+        back, down = (tf.minimum(learner.learning_rate * strength, 1.0) for strength in (options.alpha, options.beta))
+        for now, then in zip(moving, start, strict=True):
+            now.assign_sub(back * (now - then))
+        kernel.assign_sub(down * kernel)
+
+    learner = loop.Learner(model, loss, recipe, after=pull)
+    return learner, start

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graft.core import structure
 from graft.core.budget import Budget
 from graft.core.dataset import Progress
 from graft.core.errors import GateRefused
@@ -62,6 +63,8 @@ class Learner:
         self._optimizers = [optimizer(recipe, one.variables) for one in self._groups]
         moved = [variable for one in self._groups for variable in one.variables]
         own = {id(variable) for variable in model.variables}
+        learns = {id(variable) for variable in moved}
+        channels = [one for one in structure.groups(model) if {id(variable) for variable in one} <= learns]
         strangers = {id(one): one for one in (*moved, *more) if id(one) not in own}
         self._more = list(strangers.values())
         self.average = [tf.Variable(tf.convert_to_tensor(one)) for one in model.variables] if recipe.ema else []
@@ -76,6 +79,8 @@ class Learner:
             for group, by in zip(self._groups, self._optimizers, strict=True):
                 mine, rest = rest[: len(group.variables)], rest[len(group.variables) :]
                 by.apply(mine, group.variables)
+            if recipe.group_lasso:
+                structure.shrink(channels, recipe.group_lasso * self._optimizers[0].learning_rate)
             after()
             for mean, now in zip(self.average, model.variables, strict=False):
                 new = tf.convert_to_tensor(now)

@@ -34,4 +34,5 @@ def data() -> TrainData:
 
 @pytest.fixture(scope="session")
 def few() -> TrainData:
-    return TrainData(pictures(16, 4, 2), pictures(16, 4, 3), 4, vary.none)
+    source, unlabelled = pictures(24, 3, 4), pictures(40, 4, 5).images
+    return TrainData(pictures(16, 4, 2), pictures(16, 4, 3), 4, vary.none, unlabelled=unlabelled, source=source)

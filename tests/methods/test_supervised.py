@@ -1,17 +1,19 @@
 """Methods that learn from labels of the target alone: what the contract cannot say of all."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from graft.core import fit, layers, vary
+from graft.core import fit, layers, loop, vary
 from graft.core.budget import Budget
 from graft.core.dataset import Split
 from graft.core.errors import BadInput
 from graft.core.fit import TrainData
 from graft.core.recipe import Recipe
+from graft.core.resume import Checkpoint
 from graft.methods import (
     adapter,
     batch_norm,
@@ -23,6 +25,7 @@ from graft.methods import (
     linear_probe,
     prototypes,
 )
+from tasks.adapters import models
 
 BUDGET = Budget(steps=8, batch_size=8, learning_rate=1e-2, evaluations=4, seed=1)
 SGD = Recipe(optimizer="sgd", momentum=0, weight_decay=0)
@@ -104,7 +107,9 @@ def test_a_block_learns_slower_by_the_factor_for_every_block_after_it(net: Any, 
         np.testing.assert_allclose(slower, factor * change, rtol=1e-3, atol=1e-7)
 
 
-def test_blocks_learn_from_cached_views_as_they_would_from_the_pictures(net: Any, made: Any, data: TrainData) -> None:
+def test_blocks_learn_from_cached_views_as_they_would_from_the_pictures(
+    net: Any, made: Any, data: TrainData, tmp_path: Path
+) -> None:
     options = last_blocks.Options(blocks=2)
     budget = replace(BUDGET, batch_size=12, recipe=SGD)
     model, _ = last_blocks.adapt(options, net, data, budget)
@@ -116,6 +121,9 @@ def test_blocks_learn_from_cached_views_as_they_would_from_the_pictures(net: Any
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
     assert moved(net, made[1]) == [False, True, True]
     assert fit.evaluate(cached, data.validation)["val_accuracy"] == max(row["val_accuracy"] for row in history)
+    models.save(cached, tmp_path / "model.keras")
+    answers = [fit.predict(one, data.train.images) for one in (cached, models.load(tmp_path / "model.keras"))]
+    np.testing.assert_array_equal(*answers)
 
 
 def test_views_that_no_memory_would_hold_are_refused_with_a_number_that_would_do(net: Any, data: TrainData) -> None:
@@ -205,3 +213,38 @@ def test_the_penalty_is_strong_where_features_tell_nothing_and_one_where_no_row_
     assert linear_probe.chosen(noise, lone, 0) == 1.0
     units = replace(rows, units=labels)
     assert linear_probe.chosen(noise, units, 0) == 1.0
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        (last_blocks, last_blocks.Options(blocks=2, cached_views=3)),
+        (batch_norm, batch_norm.Options(affine=True)),
+        (adapter, adapter.Options(rank=2, taps="all")),
+    ],
+    ids=lambda one: type(one).__module__.rpartition(".")[2],
+)
+def test_what_is_not_the_default_ends_as_if_it_had_not_been_killed_too(
+    net: Any, made: Any, data: TrainData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: Any, options: Any
+) -> None:
+    def killed(done: int, total: int) -> None:
+        if done == 4:
+            raise Killed
+
+    def weights(of: TrainData) -> list[Any]:
+        net.set_weights(made[1])
+        model, _ = method.adapt(options, net, of, replace(BUDGET, recipe=Recipe(ema=0.5)))
+        return list(model.get_weights())
+
+    varied = replace(data, augment=vary.standard)
+    whole = weights(varied)
+    monkeypatch.setattr(loop, "SAVED_EVERY_S", 0.0)
+    checkpointed = replace(varied, checkpoint=Checkpoint(tmp_path / "one"))
+    with pytest.raises(Killed):
+        weights(replace(checkpointed, progress=killed))
+    for ours, theirs in zip(weights(checkpointed), whole, strict=True):
+        np.testing.assert_array_equal(ours, theirs)

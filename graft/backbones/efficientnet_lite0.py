@@ -48,7 +48,7 @@ def build(options: Options, spec: Spec, seed: int) -> Any:
     """The net up to its global average pooling; its layers are named by block (`block07_expand_conv`), in order.
 
     Args:
-        seed: of the initial weights (He normal) where they are not pretrained.
+        seed: of the initial weights where they are not pretrained (He et al. 2015, by fan-out, as in the original).
 
     Returns:
         keras.Model from (batch, size, size, 3) float32 in [0, 255] to (batch, 1280) float32.
@@ -90,7 +90,7 @@ def _net(options: Options, spec: Spec, seed: int) -> tuple[Any, dict[str, str]]:
     def conv(x: Any, layer: str, theirs: tuple[str, str], kernel: int, stride: int, filters: int | None) -> Any:
         """A convolution and its batch normalisation; depthwise if `filters` is None."""
         shared = {"padding": "same", "use_bias": False, "name": f"{layer}_conv"}
-        initial = keras.initializers.HeNormal(seed=next(seeds))
+        initial = keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal", seed=next(seeds))
         if filters is None:
             x = layers.DepthwiseConv2D(kernel, stride, depthwise_initializer=initial, **shared)(x)
         else:

@@ -1,11 +1,11 @@
 """The demo's default data: freely licensed emoji of eight art styles, composed into small hard pictures.
 
-Animals are the source, plants the target. Two styles are kept out of all training: how well a model does on
-them says whether it learned the thing or the style. NOTICE names the artists.
+Animals are the source, plants the target, and there are other sets to compare sources with. Two styles are kept out of
+all training: how well a model does on them says whether it learned the thing or the style. NOTICE names the artists.
 """
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -18,8 +18,10 @@ from graft.core.errors import BadInput
 from graft.core.processes import usable_cores
 from tasks.origins._glyphs.compose import Difficulty, compose
 from tasks.origins._glyphs.packages import is_cached, read_icons, registry_problem
+from tasks.origins._glyphs.photograph import photograph
 from tasks.origins._glyphs.pool import ordered_map
-from tasks.origins._glyphs.sprites import Sprite, render
+from tasks.origins._glyphs.sets import NAMES, SETS
+from tasks.origins._glyphs.sprites import drawing, render
 from tasks.origins._glyphs.styles import CREDITS, STYLES, Style
 
 __all__ = ["CREDITS", "DIFFICULTY", "SETS", "Options", "fetch", "problem"]
@@ -48,26 +50,7 @@ UNSEEN_SHARE = 0.15
 _PROGRESS_EVERY = 250
 _POOL_FROM = 1000  # fewer pictures are made sooner than worker processes start
 
-
-class GlyphSet(NamedTuple):
-    """A subject: the emoji that are its classes, and how many pictures of each make the demo."""
-
-    images_per_class: int
-    classes: tuple[str, ...]
-
-
-# Another set: a row here, its name in Options.subject; icons that a style names otherwise in _glyphs/styles.
-SETS = {
-    "animals": GlyphSet(1000, tuple("dog cat mouse rabbit tiger cow pig monkey horse fish".split())),
-    "plants": GlyphSet(
-        500,
-        (
-            *"cactus palm-tree christmas-tree seedling four-leaf-clover maple-leaf".split(),
-            *"tulip rose hibiscus sunflower blossom".split(),
-            *"grapes strawberry cherries pear peach tomato watermelon lemon tangerine".split(),
-        ),
-    ),
-}
+COMPOSITORS = {"standard": compose, "other": photograph}
 
 
 class Options(BaseModel):
@@ -78,8 +61,15 @@ class Options(BaseModel):
     images_per_class: int | None = Field(
         None, ge=4, le=100_000, description="Pictures of each class; none: the set's own number."
     )
-    subject: Literal["animals", "plants"] | None = Field(
+    subject: Literal["animals", "plants", "faces", "vehicles", "food", "tools", "everything_else"] | None = Field(
         None, description="Which set of glyphs; none: the one named like the domain."
+    )
+    compositor: Literal["standard", "other"] = Field(
+        "standard", description="What draws the pictures; other: grounds, covers, light and noise of another kind."
+    )
+    shuffled_labels: bool = Field(
+        False,
+        description="Labels dealt out anew by the seed, seen and unseen styles apart: a source that teaches nothing.",
     )
 
 
@@ -98,7 +88,7 @@ def fetch(options: Options, request: Request) -> Iterator[Picture]:
             f"origin glyphs: domain {request.domain!r} is no set of glyphs; sets here: {', '.join(SETS)}; "
             "name the domain so or set the origin's subject"
         )
-    return _draw(subject, options.images_per_class or SETS[subject].images_per_class, request)
+    return _draw(subject, options, request)
 
 
 def problem(cache: Path) -> str:
@@ -107,9 +97,12 @@ def problem(cache: Path) -> str:
     return registry_problem(missing[0]) if missing else ""
 
 
-def _draw(subject: str, images_per_class: int, request: Request) -> Iterator[Picture]:
-    jobs = plan(subject, images_per_class)
-    painter = Painter(load_sprites(subject, request), request.domain, request.seed, request.size_px)
+def _draw(subject: str, options: Options, request: Request) -> Iterator[Picture]:
+    jobs = plan(subject, options.images_per_class or SETS[subject].images_per_class)
+    if options.shuffled_labels:
+        jobs = shuffle_labels(jobs, request.domain, request.seed)
+    drawings = load_drawings(SETS[subject].classes, request.cache)
+    painter = Painter(drawings, request.domain, request.seed, request.size_px, options.compositor)
     workers = usable_cores() if len(jobs) >= _POOL_FROM else 1
     for done, picture in enumerate(ordered_map(painter, jobs, workers), start=1):
         if done % _PROGRESS_EVERY == 0 or done == len(jobs):
@@ -118,55 +111,74 @@ def _draw(subject: str, images_per_class: int, request: Request) -> Iterator[Pic
 
 
 class Job(NamedTuple):
-    """One picture to be made: which of its class, counted from 0, and in which style."""
+    """One picture to be made: which of its class, counted from 0, what it shows, in which style, and its label."""
 
     class_index: int
     number: int
-    label: str
+    glyph: str
     style: Style
+    label: str
 
 
 def plan(subject: str, images_per_class: int) -> list[Job]:
-    """Every picture of a set, class by class: first the seen styles by turns, then the unseen by turns."""
+    """Every picture of a set, class by class: first the seen styles by turns, then the unseen by turns.
+
+    A class that an unseen style does not draw has the other one's alone; a class that neither draws has none of them.
+    """
     n_unseen = round(UNSEEN_SHARE * images_per_class)
     seen = [style for style in STYLES if not style.unseen]
-    unseen = [style for style in STYLES if style.unseen]
     jobs = []
     for class_index, label in enumerate(SETS[subject].classes):
+        unseen = [style for style in STYLES if style.package.name in NAMES[label].unseen]
         for number in range(images_per_class):
             styles = seen if number < images_per_class - n_unseen else unseen
-            # The class shifts the turn, lest the styles left over should be the same ones in every class.
-            jobs.append(Job(class_index, number, label, styles[(number + class_index) % len(styles)]))
+            if styles:
+                # The class shifts the turn, lest the styles left over should be the same ones in every class.
+                style = styles[(number + class_index) % len(styles)]
+                jobs.append(Job(class_index, number, label, style, label))
     return jobs
 
 
-Sprites = dict[tuple[str, str], Sprite]
-"""By label and name of the style."""
+def shuffle_labels(jobs: list[Job], domain: str, seed: int) -> list[Job]:
+    """The same pictures with each other's labels, dealt out among the seen styles and among the unseen."""
+    generator = np.random.default_rng((seed, zlib.crc32(domain.encode())))
+    shuffled = list(jobs)
+    for unseen in (False, True):
+        places = [place for place, job in enumerate(jobs) if job.style.unseen == unseen]
+        for place, other in zip(places, generator.permutation(places).tolist(), strict=True):
+            shuffled[place] = jobs[place]._replace(label=jobs[other].label)
+    return shuffled
 
 
-def load_sprites(subject: str, request: Request) -> Sprites:
-    """Every drawing of a set, rendered for `request.size_px`.
+Drawings = dict[tuple[str, str], str]
+"""SVG documents, by glyph and name of the style."""
+
+
+def load_drawings(glyphs: Sequence[str], cache: Path) -> Drawings:
+    """Every style's drawings of `glyphs`.
 
     Raises:
-        EnvironmentProblem: an icon package cannot be had or the renderer is missing.
+        EnvironmentProblem: an icon package cannot be had.
     """
-    sprites = {}
+    drawings = {}
     for style in STYLES:
-        icons = read_icons(style.package, request.cache)
-        for label in SETS[subject].classes:
-            icon = style.icons.get(label, label)
-            sprites[label, style.package.name] = render(icons, icon, request.size_px)
-    return sprites
+        icons = read_icons(style.package, cache)
+        for glyph in glyphs:
+            icon = NAMES[glyph].unseen.get(style.package.name) if style.unseen else glyph
+            if icon:
+                drawings[glyph, style.package.name] = drawing(icons, icon)
+    return drawings
 
 
 @dataclass(frozen=True)
 class Painter:
     """Turns jobs into pictures: all that a worker process needs to know."""
 
-    sprites: Sprites
+    drawings: Drawings
     domain: str
     seed: int
     size_px: int
+    compositor: Literal["standard", "other"] = "standard"
     difficulty: Difficulty = DIFFICULTY
 
     def __call__(self, jobs: list[Job]) -> list[Picture]:
@@ -175,7 +187,7 @@ class Painter:
     def _paint(self, job: Job) -> Picture:
         # A generator for each picture: none depends on which worker made what before it.
         key = (self.seed, zlib.crc32(self.domain.encode()), job.class_index, job.number)
-        sprite = self.sprites[job.label, job.style.package.name]
-        png = compose(sprite, np.random.default_rng(key), self.difficulty, self.size_px)
-        path = f"{job.label}/{job.number:05d}-{job.style.package.name}.png"
+        sprite = render(self.drawings[job.glyph, job.style.package.name], self.size_px)
+        png = COMPOSITORS[self.compositor](sprite, np.random.default_rng(key), self.difficulty, self.size_px)
+        path = f"{job.glyph}/{job.number:05d}-{job.style.package.name}.png"
         return Picture(path, job.label, png, job.style.group, "unseen" if job.style.unseen else "")

@@ -66,7 +66,7 @@ def compose(sprite: Sprite, generator: np.random.Generator, difficulty: Difficul
         spot = centre + generator.uniform(-0.35, 0.35, 2) * edge
         cover = background(generator, palette, size_px)
         picture.paste(cover, mask=patch_mask(generator, spot, reach, size_px))
-    return _encode(_photograph(picture, generator, difficulty))
+    return encode(_photograph(picture, generator, difficulty))
 
 
 def _palette(sprite: Sprite, generator: np.random.Generator, difficulty: Difficulty) -> Palette:
@@ -144,7 +144,8 @@ def _photograph(picture: Image.Image, generator: np.random.Generator, difficulty
     return Image.fromarray(np.clip(pixels, 0, 255, out=pixels).astype(np.uint8))
 
 
-def _encode(picture: Image.Image) -> bytes:
+def encode(picture: Image.Image) -> bytes:
+    """As a PNG file."""
     file = io.BytesIO()
     # Noise holds no repeats worth looking for: Huffman coding alone is both faster and smaller.
     picture.save(file, "PNG", compress_level=1, compress_type=zlib.Z_HUFFMAN_ONLY)

@@ -1,6 +1,7 @@
 """SVG icons as sprites: each drawing rendered once, at the few sizes that composing asks for."""
 
 import io
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from PIL import Image
@@ -10,6 +11,7 @@ from graft.core.errors import EnvironmentProblem
 # Shares of the picture's edge. Composing starts from the next larger rung: above the lowest it then shrinks
 # by no more than a third, and bilinear sampling does not alias.
 _RUNGS = (0.3, 0.45, 0.6, 0.8, 1.0)
+_REMEMBERED = 64  # sprites: pictures come class by class, and a large set's would take 200 MB per worker
 
 
 class Sprite(NamedTuple):
@@ -24,12 +26,12 @@ class Sprite(NamedTuple):
     colour: tuple[float, float, float]
 
 
-def render(icons: dict[str, Any], icon: str, size_px: int) -> Sprite:
-    """The icon named `icon` of an icon file as a sprite for pictures of `size_px`.
+@lru_cache(maxsize=_REMEMBERED)
+def render(svg: str, size_px: int) -> Sprite:
+    """A square SVG document as a sprite for pictures of `size_px`.
 
     Raises:
         EnvironmentProblem: resvg_py is not installed.
-        KeyError: the icon file has no such icon.
     """
     try:
         from resvg_py import svg_to_bytes
@@ -38,7 +40,7 @@ def render(icons: dict[str, Any], icon: str, size_px: int) -> Sprite:
             "origin glyphs: resvg-py is not installed; `make demo ORIGIN=shapes` needs no renderer"
         ) from None
     edge = 2 * size_px
-    png = svg_to_bytes(svg_string=_svg(icons, icon), width=edge, height=edge, skip_system_fonts=True)
+    png = svg_to_bytes(svg_string=svg, width=edge, height=edge, skip_system_fonts=True)
     drawn = Image.open(io.BytesIO(bytes(png))).convert("RGBA")
     sizes = [max(8, round(rung * size_px)) for rung in _RUNGS]
     # Premultiplied before shrinking, or the colour of transparent pixels would bleed into the edges.
@@ -47,8 +49,16 @@ def render(icons: dict[str, Any], icon: str, size_px: int) -> Sprite:
     return Sprite(rungs, _mean_colour(rungs[0]))
 
 
-def _svg(icons: dict[str, Any], name: str) -> str:
-    """The icon as a square SVG document, its drawing centred; sizes not given are the file's, then 16."""
+def drawing(icons: dict[str, Any], name: str) -> str:
+    """The icon of that name, or that the name is another's alias for, as a square SVG document, its drawing centred.
+
+    Sizes that are not given are the file's, then 16.
+
+    Raises:
+        KeyError: the icon file has no such icon.
+    """
+    while name not in icons["icons"]:
+        name = icons.get("aliases", {})[name]["parent"]
     icon = icons["icons"][name]
     left, top = (float(icon.get(key, icons.get(key, 0))) for key in ("left", "top"))
     width, height = (float(icon.get(key, icons.get(key, 16))) for key in ("width", "height"))

@@ -1,6 +1,5 @@
-"""The eight art styles: whose they are, which pinned package holds them, what they call things."""
+"""The eight art styles: whose they are, which pinned package holds them."""
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from tasks.origins._glyphs.packages import Package
@@ -14,7 +13,6 @@ class Style(NamedTuple):
         title, artist, licence: as the package states them.
         group: styles that are the same drawings in other clothes share one, and one side of every split.
         unseen: kept out of all training.
-        icons: its names for classes that it names otherwise, or draws as a face under the usual name.
     """
 
     package: Package
@@ -23,7 +21,6 @@ class Style(NamedTuple):
     licence: str
     group: str
     unseen: bool = False
-    icons: Mapping[str, str] = {}
 
 
 STYLES = (
@@ -104,12 +101,6 @@ STYLES = (
         "Apache-2.0",
         "fxemoji",
         unseen=True,
-        icons={
-            **{"dog": "dogside", "cat": "catside", "mouse": "mouseside", "rabbit": "bunnyside"},
-            **{"tiger": "tigerside", "pig": "pigside"},
-            **{"palm-tree": "palmtree", "christmas-tree": "christmastree"},
-            **{"four-leaf-clover": "fourleafclover", "maple-leaf": "mapleleaf"},
-        },
     ),
     Style(
         Package(
@@ -122,10 +113,6 @@ STYLES = (
         "CC-BY-4.0",
         "streamline",
         unseen=True,
-        icons={
-            **{"fish": "tropical-fish", "cactus": "cactus-1", "sunflower": "sunflower-1"},
-            **{"strawberry": "strawberry-1", "watermelon": "watermelon-2"},
-        },
     ),
 )
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from graft.core import fit
+from graft.core import fit, nets
 from graft.core.budget import Budget
 from graft.core.dataset import Progress, Split, draw_per_class, draw_validation
 from graft.core.errors import BadInput, GateRefused
@@ -132,9 +132,8 @@ class Bench:
 
     def fresh(self, name: str, seed: int) -> Any:
         """A new network of backbone `name` with random weights."""
-        backbone = backbones(self.choices)[name]
         spec = self.choices.modality.module.spec(self.choices.modality.options)
-        return backbone.module.build(backbone.options, spec, seed)
+        return nets.from_nothing(backbones(self.choices)[name], spec, seed)
 
     def net(self, arm: str, seed: int) -> Any:
         """The arm's network at its starting weights; always the same object, so that it is traced once."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graft.core import fit, plugins, reduction
+from graft.core import fit, nets, plugins, reduction
 from graft.core.dataset import Split, draw_per_class
 from graft.core.errors import BadInput
 from graft.core.sections import Settings
@@ -47,7 +47,7 @@ def _networks(workspace: Workspace, choices: Choices, seed: int) -> dict[str, An
     backbone = choices.backbone
     learned = models.load(workspace.pretrained / f"{backbone.name}.keras").get_layer("backbone")
     spec = choices.modality.module.spec(choices.modality.options)
-    return {"transfer": learned, "scratch": backbone.module.build(backbone.options, spec, 1000 + seed)}
+    return {"transfer": learned, "scratch": nets.from_nothing(backbone, spec, 1000 + seed)}
 
 
 def _sample(split: Split, seed: int) -> Split:

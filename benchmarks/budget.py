@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import record
-from graft.core import fit
+from graft.core import fit, nets
 from graft.core.budget import Budget
 from graft.core.dataset import Split, draw_per_class
 from graft.core.fit import TrainData
@@ -79,8 +79,7 @@ class _Bench:
         return TrainData(train, self._validation, n_classes, self._choices.modality.module.AUGMENTS["standard"])
 
     def _build(self, seed: int) -> Any:
-        backbone = self._choices.backbone
-        return backbone.module.build(backbone.options, self._spec, seed)
+        return nets.from_nothing(self._choices.backbone, self._spec, seed)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -66,11 +66,11 @@ def adapt(options: Options, backbone: Any, data: TrainData, budget: Budget) -> t
     model = fit.classifier(backbone, data.n_classes, budget.seed)
     with layers.frozen(unlabelled.kept(backbone, options.last_blocks)):
         begun = unlabelled.start(model, data, budget, options.own_share, options.l2)
-    taught = _held(model)
-    for variable, now in zip(taught, model.variables, strict=True):
+    past = _past(model)
+    for variable, now in zip(past.weights, model.variables, strict=True):
         variable.assign(now)
     backbone.set_weights(pretrained)
-    return model, begun.followed_by(_taught(model, _answers(model), begun.data, begun.budget, options))
+    return model, begun.followed_by(_taught(model, past.answer, begun.data, begun.budget, options))
 
 
 def distil(
@@ -153,16 +153,16 @@ def _resized(teacher: Any) -> Teacher:
     return answer
 
 
+class _Past(NamedTuple):
+    """Weights that are held, and what the net would answer with them."""
+
+    weights: list[Any]
+    answer: Teacher
+
+
 @functools.lru_cache(maxsize=2)
-def _held(model: Any) -> list[Any]:
-    """Variables like the model's, for weights that are to be kept."""
+def _past(model: Any) -> _Past:
     import tensorflow as tf
 
-    return [tf.Variable(tf.convert_to_tensor(one)) for one in model.variables]
-
-
-@functools.lru_cache(maxsize=2)
-def _answers(model: Any) -> Teacher:
-    """What `model` would answer with the weights that are held."""
-    held = _held(model)
-    return lambda images: unlabelled.answers(model, held, images)
+    held = [tf.Variable(tf.convert_to_tensor(one)) for one in model.variables]
+    return _Past(held, lambda images: unlabelled.answers(model, held, images))

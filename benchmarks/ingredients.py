@@ -39,7 +39,7 @@ class Row:
 
 
 LITE0 = {"name": "efficientnet_lite0", "input_px": 96}
-FIXMATCH = {"name": "fixmatch"}
+FIXMATCH = {"name": "fixmatch", "supervised": 0.1}
 ROWS = (
     Row("scratch", source=""),
     Row("article", backbone={"name": "article"}),

@@ -18,7 +18,7 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
     learning_rate: float = Field(default=1.0, gt=0, le=1, description="share of an episode's way the weights follow")
-    inner_rate: float = Field(default=0.05, gt=0, le=10, description="learning rate inside an episode")
+    inner_rate: float = Field(default=0.3, gt=0, le=10, description="learning rate inside an episode")
     inner_steps: int = Field(default=5, ge=1, le=1000, description="gradient steps an episode")
     way: int = Field(default=5, ge=2, le=1000, description="classes an episode")
     shots: int = Field(default=5, ge=1, le=1000, description="pictures of each, every inner step")

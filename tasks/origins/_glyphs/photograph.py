@@ -48,10 +48,10 @@ def photograph(sprite: Sprite, generator: np.random.Generator, difficulty: Diffi
 
 def _inks(sprite: Sprite, generator: np.random.Generator, difficulty: Difficulty) -> Inks:
     """Three colours of related hue; any of them may be near the sprite's own mean colour instead."""
-    hue, spread = generator.random(), generator.choice((0.06, 0.15, 0.5))
+    hue, spread = generator.random(), generator.choice((0.06, 0.2, 0.4))
     inks = np.empty((3, 3))
     for index in range(3):
-        saturation, value = generator.uniform(0.05, 0.85), generator.uniform(0.15, 1)
+        saturation, value = generator.uniform(0.1, 1), generator.uniform(0.2, 1)
         inks[index] = colorsys.hsv_to_rgb((hue + spread * (index - 1)) % 1, saturation, value)
         if generator.random() < difficulty.camouflage:
             inks[index] = np.asarray(sprite.colour) / 255 + generator.uniform(-0.15, 0.15, 3)

@@ -163,7 +163,7 @@ def _gate(place: str, root: str, model: str) -> dict[str, Any]:
         stands = pointer.standing(bucket, model, last)
     live = cache.pull(Reference(model, version=stands.move.version)) if stands else None
     verdict = challenge.challenge(work, settings, live, _earlier(Workspace(Path(place)), work, model))
-    against = f"{model}@{stands.move.version}, which is live" if stands else "nothing: no release is live yet"
+    against = f"{verdict['live']['name']}, which was live" if verdict["live"] else "nothing: no release was live yet"
     artifacts.of_gate(verdict, against)
     return verdict
 

@@ -93,6 +93,19 @@ def test_the_times_of_a_killed_attempt_at_the_same_two_files_are_taken_over(work
     assert challenge.challenge(workspace, settings(workspace), live, other)["live"]["median_ms"] != 0.25
 
 
+def test_one_that_went_live_before_its_run_was_killed_is_not_compared_with_itself(
+    workspace: Workspace, live: Pulled, tmp_path: Path
+) -> None:
+    written = challenge.challenge(workspace, settings(workspace), None)
+    shutil.copytree(live.folder, tmp_path / "pulled")
+    shutil.copy(workspace.challenge, tmp_path / "pulled")
+    contents = live.receipt.contents.model_copy(update={"params": settings_file.plain(workspace.params)})
+    own = replace_receipt(Pulled(tmp_path / "pulled", live.receipt), contents)
+    assert challenge.challenge(workspace, settings(workspace), own) == written
+    other = replace_receipt(own, contents.model_copy(update={"locks": {"dvc_lock_sha256": "0" * 64}}))
+    assert challenge.challenge(workspace, settings(workspace), other)["comparison"]
+
+
 def test_a_worse_one_is_refused_with_its_interval(changed: Workspace, live: Pulled) -> None:
     classes = files.read_json(changed.classes)
     files.write_json(changed.classes, classes | {"target": classes["target"][1:] + classes["target"][:1]})

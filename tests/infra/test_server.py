@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -163,6 +164,22 @@ def test_the_rules_are_had_mended_and_switched_on_and_others_are_left(server: Se
     assert after["graft: stuck"]["actions"] == before["graft: stuck"]["actions"]
     assert after["graft: silent"]["enabled"] and after["somebody's"] == before["somebody's"]
     assert {name: one["id"] for name, one in after.items()} == {name: one["id"] for name, one in before.items()}
+
+
+def test_a_question_at_which_the_server_fails_is_asked_again(server: Server) -> None:
+    history = server.home / "prefect.db"
+
+    def rename(old: str, new: str) -> None:
+        with closing(sqlite3.connect(history, timeout=30)) as database, database:
+            database.execute(f"ALTER TABLE {old} RENAME TO {new}")
+
+    rename("artifact", "hidden")
+    mended = threading.Timer(2.0, rename, ("hidden", "artifact"))
+    mended.start()
+    began = time.monotonic()
+    assert server.ask("POST", "/artifacts/filter", {}) == []
+    assert time.monotonic() - began > 1.5
+    mended.join()
 
 
 def test_how_long_an_answer_is_waited_for_is_a_setting(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

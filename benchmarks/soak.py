@@ -42,7 +42,11 @@ def main(runs: int = RUNS, seed: int = SEED) -> None:
         victims = [VICTIMS[number % len(VICTIMS)] for number in range(runs)]
         chance.shuffle(victims)
         for number, victim in enumerate(victims, 1):
-            rows.append(_cycle(running, oracle, number, victim, chance.uniform(0, SPAN_S)))
+            try:
+                rows.append(_cycle(running, oracle, number, victim, chance.uniform(0, SPAN_S)))
+            except (AssertionError, SystemExit) as error:
+                record.write("soak", PACKAGES, [seed], _summary(rows) | _stopped(number, victim, error))
+                raise
             print(rows[-1], flush=True)
             record.write("soak", PACKAGES, [seed], _summary(rows))
 
@@ -73,6 +77,12 @@ def _cycle(running: Platform, oracle: Oracle, number: int, victim: str, delay_s:
         "dvc_cache_mb": _disk_mb(running.place.root / ".dvc" / "cache"),
         "prefect_db_mb": _disk_mb(running.server.home / "prefect.db"),
     }
+
+
+def _stopped(number: int, victim: str, error: BaseException) -> dict[str, str]:
+    """What the result says of a cycle that did not come to its end: the last line, as the first ones hold a login."""
+    last = (str(error).strip().splitlines() or ["no reason given"])[-1]
+    return {"stopped": f"cycle {number}, {victim} killed: {last}"}
 
 
 def _at_first_stage(running: Platform) -> str:
@@ -125,6 +135,8 @@ def _disk_mb(path: Path) -> float:
 
 
 def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    if not rows:
+        return {"cycles": 0}
     most = {name: max(row[name] for row in rows) for name in rows[0] if name.endswith("_mb")}
     return {
         "cycles": len(rows),

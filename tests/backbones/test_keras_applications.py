@@ -75,6 +75,7 @@ def test_a_net_that_needs_larger_pictures_says_so() -> None:
         nets.build(options(architecture="InceptionV3"), SPEC, 1)
 
 
+@pytest.mark.sweep
 def test_weights_that_cannot_be_downloaded_are_an_environment_problem(tmp_path: Path) -> None:
     code = (
         "from graft.backbones import keras_applications as nets; from graft.core.spec import Spec\n"

@@ -36,3 +36,29 @@ def data() -> TrainData:
 def few() -> TrainData:
     source, unlabelled = pictures(24, 3, 4), pictures(40, 4, 5).images
     return TrainData(pictures(16, 4, 2), pictures(16, 4, 3), 4, vary.none, unlabelled=unlabelled, source=source)
+
+
+LONG = (
+    "test_killed_and_taken_up_again",
+    "test_two_classes_will_do",
+    "test_a_pretraining_that_was_killed",
+    "test_the_seed",
+)
+SWEPT = {"adapter", "auto", "autoencoder", "batch_norm", "coral", "discriminative", "distill", "gradual", "l2_sp"} | {
+    "last_blocks",
+    "mean_teacher",
+    "mmd",
+    "prototypical",
+    "prototypes",
+    "reptile",
+    "simclr",
+}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long of these plug-ins waits for the sweep; of others, a new one say, every run asks everything."""
+    for item in items:
+        name = item.nodeid.rpartition("[")[2].rstrip("]")
+        if (name in SWEPT and item.name.startswith(LONG)) or name == "keras_applications":
+            item.add_marker(pytest.mark.sweep)

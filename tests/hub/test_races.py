@@ -139,6 +139,7 @@ def test_one_of_32_writers_gets_the_version(buckets: list[Bucket], tmp_path: Pat
     race_for_versions(buckets, tmp_path, 5)
 
 
+@pytest.mark.sweep
 def test_one_of_32_movers_moves_the_stage(buckets: list[Bucket], tmp_path: Path) -> None:
     race_for_a_stage(buckets, tmp_path, 2)
 

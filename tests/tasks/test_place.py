@@ -110,6 +110,7 @@ def test_files_are_ordinary_ones_and_their_cached_copies_stay_protected(fresh: S
     assert list((fresh.root / ".graft").glob(".*.part")) == []
 
 
+@pytest.mark.sweep
 def test_one_object_at_several_places_and_a_folder_without_files(stored: Stored, tmp_path: Path) -> None:
     (stored.root / "more.py").write_text(MAKE_MORE)
     text = (stored.root / "dvc.yaml").read_text()

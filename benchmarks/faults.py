@@ -2,7 +2,8 @@
 
     python -m benchmarks.faults REPORT.xml...
 
-Of a test that is in several files the last one counts.
+Of a test that is in several files the last one counts; what the ones before said is in `before`. With more than one
+report, no single pass ran all of them.
 """
 
 import sys
@@ -20,11 +21,14 @@ def main(*reports: str) -> None:
     """Read the reports, write results/faults.json."""
     found: dict[str, dict[str, Any]] = {}
     for report in reports:
-        found |= _read(Path(report))
+        for name, one in _read(Path(report)).items():
+            before = found.get(name, {})
+            said = [*before.get("before", ()), *([before["outcome"]] if before else ())]
+            found[name] = one | ({"before": said} if said else {})
     tests = [found[name] for name in sorted(found)]
     counts = {outcome: sum(one["outcome"] == outcome for one in tests) for outcome in OUTCOMES}
     seconds = round(sum(one["seconds"] for one in tests))
-    record.write("faults", PACKAGES, [], {**counts, "seconds": seconds, "tests": tests})
+    record.write("faults", PACKAGES, [], {**counts, "seconds": seconds, "reports": len(reports), "tests": tests})
 
 
 def _read(report: Path) -> dict[str, dict[str, Any]]:

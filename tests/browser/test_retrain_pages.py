@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from graft.core import plugins
 from infra import runs as platform_runs
 from tasks.tables import plain
 from tests.browser.pages import Platform, control_of, fill, fill_in, open_form, press, runs, text
@@ -58,7 +59,7 @@ def shot(browser: Any, tmp_path: Path) -> Shot:
 def test_a_bad_value_is_refused_before_a_run_starts(platform: Platform, browser: Any, shot: Shot) -> None:
     number = open_form(platform, browser, "train", HELP)
     offered = {name: control_of(browser, name).text.split("\n") for name in ("method", "target_origin", "at_end")}
-    assert offered["method"] == ["as params.yaml says", "full", "linear_probe"]
+    assert offered["method"] == ["as params.yaml says", *plugins.names("graft.methods")]
     assert {"folder", "s3", "shapes"} < set(offered["target_origin"])
     assert offered["at_end"] == ["ask", "promote if better", "never"]
     assert "ask waits for a person; promote if better moves the last stage" in text(browser)
@@ -94,7 +95,7 @@ def test_a_run_is_started_looked_at_and_approved(platform: Platform, browser: An
         look(platform, browser, shown[picture], "Image URL")
         wait_until(lambda: width(browser) > 0, 20, f"the picture {picture}")
         shot(picture)
-    for page, heading in (("validation", "animals and plants"), ("report", "Reuse")):
+    for page, heading in (("validation", "animals and plants"), ("report", "pretraining on animals")):
         look(platform, browser, shown[page], "With pictures" if page == "validation" else "Pictures and plots")
         address = browser.find_element("css selector", f"a[href$='/{page}.html']").get_attribute("href")
         browser.get(address)

@@ -54,11 +54,14 @@ SWEPT = {"adapter", "auto", "autoencoder", "batch_norm", "coral", "discriminativ
     "simclr",
 }
 
+SWEPT_WHOLE = {"discriminative", "keras_applications", "mmd", "reptile"}
+"""Near to others that every run asks: `gradual`, `efficientnet_lite0`, `coral`, `prototypical`."""
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes long of these plug-ins waits for the sweep; of others, a new one say, every run asks everything."""
     for item in items:
         name = item.nodeid.rpartition("[")[2].rstrip("]")
-        if (name in SWEPT and item.name.startswith(LONG)) or name == "keras_applications":
+        if (name in SWEPT and item.name.startswith(LONG)) or name in SWEPT_WHOLE:
             item.add_marker(pytest.mark.sweep)

@@ -157,6 +157,7 @@ def test_a_store_that_fails_half_way_is_told(pushed: Stored, s3: Server, monkeyp
         assert time.monotonic() - began < 20
 
 
+@pytest.mark.sweep
 def test_the_commands_say_it_in_a_line_and_by_their_exit_code(pushed: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
     place = Place(pushed.root)
     assert (place.graft("push").returncode, place.graft("audit").returncode) == (0, 0)

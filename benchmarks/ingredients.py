@@ -12,18 +12,21 @@ class Row:
     """One way to get a model of the target.
 
     Attributes:
-        source: `animals`, `shuffled` (its labels permuted), or "" for none.
+        source: `animals`, `shuffled` (its labels permuted), `everything` (animals and 817 other classes), "" for none.
+        target: `standard`, or `other`: drawn by the other compositor.
         backbone, objective, method: choices as in params.yaml.
         pretrain: recipe of the pretraining; `epochs` and `batch_size` go with it.
         finetune: recipe of the fine-tuning.
         trials: what is tried on the first seed.
         unlabelled: which target pictures come without labels: none, rest, unbalanced, unseen.
         teacher: the row whose model of the same seed teaches this one's.
+        views: more views of a test picture over which answers are averaged.
         against: the row that gains are counted against.
     """
 
     name: str
     source: str = "animals"
+    target: str = "standard"
     backbone: dict[str, Any] = field(default_factory=lambda: {"name": "convnet"})
     objective: dict[str, Any] = field(default_factory=lambda: {"name": "supervised"})
     epochs: int = 30
@@ -35,19 +38,30 @@ class Row:
     trials: tuple[Trial, ...] = ((0.0003, {}), (0.001, {}), (0.003, {}), (0.006, {}))
     unlabelled: str = "none"
     teacher: str = ""
+    views: int = 0
     against: str = "scratch"
 
 
 LITE0 = {"name": "efficientnet_lite0", "input_px": 96}
+LAST_BLOCKS = {"name": "last_blocks", "blocks": 6}
 FIXMATCH = {"name": "fixmatch", "supervised": 0.1}
+LITE0_FIXMATCH = {"name": "fixmatch", "supervised": 0.35, "last_blocks": 6}
+SLOWLY = {"name": "supervised", "learning_rate": 0.001}
 ROWS = (
     Row("scratch", source=""),
+    Row("scratch, six views", source="", views=5),
+    Row("scratch, twice the steps", source="", steps=1600),
     Row("article", backbone={"name": "article"}),
     Row("full"),
+    Row("full, six views", views=5, against="scratch, six views"),
+    Row("full, twice the steps", steps=1600, against="scratch, twice the steps"),
     Row("full, standard augmentation", finetune={"augment": "standard"}, pretrain={"augment": "standard"}),
     Row("linear probe", method={"name": "linear_probe"}),
     Row("shuffled source", source="shuffled"),
     Row("supcon", objective={"name": "supcon"}),
+    Row("everything", source="everything", epochs=10),
+    Row("other compositor, scratch", source="", target="other"),
+    Row("other compositor", target="other", against="other compositor, scratch"),
     Row("scratch, fixmatch", source="", method=FIXMATCH, unlabelled="rest"),
     Row("fixmatch", method=FIXMATCH, unlabelled="rest"),
     Row("fixmatch, unbalanced", method=FIXMATCH, unlabelled="unbalanced"),
@@ -56,9 +70,25 @@ ROWS = (
     Row("dann", method={"name": "dann"}, unlabelled="unseen"),
     Row("coral", method={"name": "coral"}, unlabelled="unseen"),
     Row("mmd", method={"name": "mmd"}, unlabelled="unseen"),
-    Row("lite0", source="", backbone=LITE0, method={"name": "last_blocks", "blocks": 6}, steps=400),
+    Row("lite0", source="", backbone=LITE0, method=LAST_BLOCKS, steps=400),
+    Row("lite0, fixmatch", source="", backbone=LITE0, method=LITE0_FIXMATCH, unlabelled="rest", steps=550),
+    Row("lite0, everything", "everything", backbone=LITE0, objective=SLOWLY, epochs=4, method=LAST_BLOCKS, steps=400),
     Row(
-        "lite0, fixmatch", source="", backbone=LITE0, method=FIXMATCH | {"last_blocks": 6}, unlabelled="rest", steps=550
+        "lite0, everything, fixmatch",
+        "everything",
+        backbone=LITE0,
+        objective=SLOWLY,
+        epochs=4,
+        method=LITE0_FIXMATCH,
+        unlabelled="rest",
+        steps=550,
     ),
-    Row("distilled", method={"name": "distill"}, unlabelled="rest", teacher="lite0, fixmatch"),
+    Row(
+        "distilled",
+        "everything",
+        epochs=10,
+        method={"name": "distill"},
+        unlabelled="rest",
+        teacher="lite0, everything, fixmatch",
+    ),
 )

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from benchmarks import record
 from benchmarks.ingredients import ROWS, Row
-from graft.core import bootstrap, fit
+from benchmarks.material import SETS, Material
+from graft.core import bootstrap, fit, views
 from graft.core.budget import Budget
 from graft.core.dataset import Split, draw_per_class, draw_validation
 from graft.core.errors import GateRefused
@@ -36,7 +37,7 @@ from graft.core.recipe import Recipe
 from graft.core.sections import Choice, Settings
 from graft.core.settings import load
 from graft.core.spec import Spec
-from tasks.adapters import arrays, console, files, models
+from tasks.adapters import console, files, models
 from tasks.choices import Choices
 from tasks.training import Kept
 from tasks.workspace import Workspace
@@ -44,7 +45,6 @@ from tasks.workspace import Workspace
 LABELS = (10, 25)
 SEEDS = (0, 1, 2, 3, 4)
 BOOTSTRAP = 2000
-SETS = {"seen": "test", "unseen": "unseen"}
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,22 @@ class Job:
     @property
     def name(self) -> str:
         """The same for whatever trains the same."""
-        said = json.dumps([asdict(self.row), self.labels, self.seed, self.row.trials[self.trial]], sort_keys=True)
-        return f"{self.row.name.replace(', ', '-').replace(' ', '_')}-{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+        return _hash([decides(self.row), self.labels, self.seed, self.row.trials[self.trial]])
+
+
+def decides(row: Row) -> dict[str, Any]:
+    """What of a row decides its trainings: neither its name nor its other trials nor what is done afterwards."""
+    said = {name: value for name, value in asdict(row).items() if value != getattr(Row(""), name)}
+    teacher = {"teacher": decides(named(row.teacher))} if row.teacher else {}
+    return {name: said[name] for name in said if name not in ("name", "against", "trials", "views")} | teacher
+
+
+def named(name: str) -> Row:
+    return next(row for row in ROWS if row.name == name)
+
+
+def _hash(said: Any) -> str:
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def main() -> None:
@@ -89,6 +103,7 @@ def _teachers_first(wanted: Sequence[Row], known: dict[str, Row]) -> list[Row]:
 
 def _do(bench: "Bench", row: Row, labels: int, seeds: Sequence[int]) -> None:
     """Pretrain the row's backbone, try its trials, train the best one on every seed; each unless it is done."""
+    bench.material.prepare(row)
     bench.pretrained(row)
     tries = [Job(row, labels, seeds[0], trial) for trial in range(len(row.trials))]
     with console.progress(f"{row.name}, {labels} labels") as progress, Workers(_train, bench, 16) as workers:
@@ -126,8 +141,9 @@ class Bench:
     def nets(self) -> dict[str, Any]:
         return {}
 
-    def split(self, role: str, name: str) -> Split:
-        return arrays.read(self.workspace.packed(role, name))
+    @cached_property
+    def material(self) -> Material:
+        return Material(self.workspace)
 
     def backbone(self, row: Row) -> Plugin:
         return resolve("graft.backbones", Choice(**row.backbone), "backbone")
@@ -153,11 +169,12 @@ class Bench:
             workers.run([row], progress)
 
     def _pretrained_file(self, row: Row) -> Path:
-        said = json.dumps([row.source, row.backbone, row.objective, row.epochs, row.pretrain], sort_keys=True)
-        return self.folder / f"pretrained-{hashlib.sha256(said.encode()).hexdigest()[:16]}.keras"
+        parts = ("source", "backbone", "objective", "epochs", "pretrain")
+        said = decides(row)
+        return self.folder / f"pretrained-{_hash({name: said[name] for name in parts if name in said})}.keras"
 
     def data(self, job: Job, tell: Tell) -> TrainData:
-        train, validation = self.split("target", "train"), self.split("target", "validation")
+        train, validation = self.material.target(job.row, "train"), self.material.target(job.row, "validation")
         n_classes, varied = int(train.labels.max()) + 1, self.choices.modality.module.AUGMENTS
         drawn = draw_per_class(train.labels, job.labels, job.seed)
         chosen_by = draw_validation(validation.labels, n_classes, job.labels, job.seed)
@@ -168,34 +185,14 @@ class Bench:
             varied[Recipe(**job.row.finetune).augment],
             lambda done, total: tell(done / total),
             varied["strong"],
-            self._unlabelled(job, train, drawn),
-            self.split("source", "train"),
+            self.material.unlabelled(job.row, drawn, job.seed),
+            self.material.source(job.row, "train"),
             Kept(self.folder).checkpoint(job.name),
         )
 
-    def _unlabelled(self, job: Job, train: Split, drawn: NDArray[np.int64]) -> NDArray[np.uint8] | None:
-        """Balanced as the data are; or a class fewer the later it comes, down to a tenth; or of the unseen styles."""
-        rest, generator = np.setdiff1d(np.arange(len(train)), drawn), np.random.default_rng(job.seed)
-        if job.row.unlabelled == "rest":
-            return np.asarray(train.images[rest])
-        if job.row.unlabelled == "unbalanced":
-            share = 0.1 ** (train.labels[rest] / max(1, train.labels.max()))
-            return np.asarray(train.images[rest[generator.random(len(rest)) < share]])
-        if job.row.unlabelled == "unseen":
-            unseen = self.split("target", "unseen")
-            return np.asarray(unseen.images[_halves(len(unseen))[0]])
-        return None
-
-    def asked(self, name: str) -> Split:
-        """Test rows of a set; of the unseen styles those that no method sees without labels."""
-        split = self.split("target", SETS[name])
-        return split.take(_halves(len(split))[1]) if name == "unseen" else split
-
 
 def _pretrain(bench: Bench, row: Row, tell: Tell) -> None:
-    train, validation = bench.split("source", "train"), bench.split("source", "validation")
-    if row.source == "shuffled":
-        train = Split(train.images, np.random.default_rng(0).permutation(train.labels))
+    train, validation = bench.material.source(row, "train"), bench.material.source(row, "validation")
     recipe, varied = Recipe(**({"augment": "strong"} | row.pretrain)), bench.choices.modality.module.AUGMENTS
     data = TrainData(
         train,
@@ -218,16 +215,17 @@ def _train(bench: Bench, job: Job, tell: Tell) -> dict[str, Any]:
     kept = Kept(bench.folder)
     done = kept.finished(job.name)
     if not done:
-        started = time.monotonic()
+        started = time.process_time()
         try:
             model, history = _trained(bench, job, tell)
         except GateRefused:
             return {"rank": [-1.0]}
-        done = {"rank": list(fit.mean_rank([history])), "seconds": round(time.monotonic() - started, 1)}
+        done = {"rank": list(fit.mean_rank([history])), "seconds": round(time.process_time() - started, 1)}
         kept.finish(job.name, model, done)
     if job.answers and not _answers_file(bench, job).exists():
-        model = models.load(kept.model(job.name))
-        hits = {name: _hits(model, bench.asked(name)).tolist() for name in SETS}
+        more = bench.choices.modality.module.VIEWS[: job.row.views]
+        model = views.averaged(models.load(kept.model(job.name)), more)
+        hits = {name: _hits(model, bench.material.asked(job.row, name)).tolist() for name in SETS}
         files.write_json(_answers_file(bench, job), {"seconds": done["seconds"], "hits": hits})
     found: dict[str, Any] = done
     return found
@@ -250,7 +248,7 @@ def _trained(bench: Bench, job: Job, tell: Tell) -> tuple[Any, History]:
 
 
 def _job_of_teacher(bench: Bench, job: Job) -> Job:
-    row = next(row for row in ROWS if row.name == job.row.teacher)
+    row = named(job.row.teacher)
     first = Job(row, job.labels, SEEDS[0], 0)
     return Job(row, job.labels, job.seed, files.read_json(bench.folder / f"{first.name}.chosen.json")["trial"])
 
@@ -260,14 +258,8 @@ def _hits(model: Any, rows: Split) -> NDArray[np.int64]:
     return hits
 
 
-def _halves(n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Row indices of the unseen styles: those that may serve without labels, those that are asked."""
-    order = np.random.default_rng(0).permutation(n)
-    return np.sort(order[: n // 2]), np.sort(order[n // 2 :])
-
-
 def _answers_file(bench: Bench, job: Job) -> Path:
-    return bench.folder / f"{job.name}.answers.json"
+    return bench.folder / f"{job.name}.{job.row.views}.answers.json"
 
 
 def _write(bench: Bench) -> None:
@@ -280,7 +272,7 @@ def _write(bench: Bench) -> None:
     }
     rows = []
     for (name, labels), answers in found.items():
-        row = next(row for row in ROWS if row.name == name)
+        row = named(name)
         other = found.get((row.against, labels))
         rows.append(_told(row, labels, answers, other if name != row.against else None))
     record.write("transfer", ("tensorflow", "keras", "numpy"), list(SEEDS), {"rows": rows})
@@ -306,11 +298,13 @@ def _told(row: Row, labels: int, answers: dict[str, Any], other: dict[str, Any] 
     told: dict[str, Any] = {
         "row": row.name,
         "source": row.source or None,
+        "target": row.target,
         "method": row.method["name"] if row.source or row.method["name"] != "full" else "scratch",
         "objective": row.objective["name"] if row.source else None,
         "backbone": row.backbone["name"],
         "unlabelled": row.unlabelled,
         "teacher": row.teacher or None,
+        "views": row.views,
         "labels_per_class": labels,
         "seeds": answers["seeds"],
         "trials": len(row.trials),

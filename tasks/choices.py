@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from graft.core.errors import BadInput
 from graft.core.plugins import Plugin, resolve
-from graft.core.sections import Settings
+from graft.core.sections import Pretrain, Settings
 from tasks.gate import rules
 
 
@@ -24,7 +25,7 @@ class Choices:
         """Resolve all choices.
 
         Raises:
-            BadInput: a plug-in does not exist or refuses an option.
+            BadInput: a plug-in does not exist or refuses an option, or cannot do what another setting asks of it.
         """
         data = settings.data
         choices = cls(
@@ -40,8 +41,26 @@ class Choices:
             ),
         )
         rules.check_severities(settings.validate_.rules, choices.modality.module.RULES)
+        _check_pretrain(settings.pretrain, choices.objective)
+        if settings.finetune.views > (most := len(choices.modality.module.VIEWS)):
+            raise BadInput(
+                f"finetune.views is {settings.finetune.views}; 0 to {most} would do for {data.modality.name}s"
+            )
         return choices
 
     def origin(self, role: str) -> Plugin:
         """The origin of `source` or `target`."""
         return self.source_origin if role == "source" else self.target_origin
+
+
+def _check_pretrain(section: Pretrain, objective: Plugin) -> None:
+    if section.unlabelled == "target" and not getattr(objective.module, "USES_UNLABELLED", False):
+        raise BadInput(
+            f"pretrain.unlabelled is target and objective {objective.name} learns nothing from pictures without "
+            "labels; source would do, or an objective such as simclr"
+        )
+    if section.learning_rates and not hasattr(objective.options, "learning_rate"):
+        raise BadInput(
+            f"pretrain.learning_rates is {list(section.learning_rates)} and objective {objective.name} has no learning "
+            "rate; [] would do"
+        )

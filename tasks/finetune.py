@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from graft.core import fit, nets
+from graft.core import compact, fit, nets, views
 from graft.core.budget import Budget
-from graft.core.dataset import Progress, Split, draw_per_class, draw_validation
+from graft.core.dataset import Split, draw_per_class, draw_validation
 from graft.core.errors import BadInput, GateRefused
 from graft.core.fit import TrainData
 from graft.core.folds import folds
@@ -61,11 +61,11 @@ def finetune(workspace: Workspace, settings: Settings, choices: Choices) -> None
         console.progress("finetune") as progress,
         Workers(_train_one, Bench(workspace, settings, kept), most) as workers,
     ):
-        done = _Told(progress, len(tries) + len(ARMS) * len(seeds))
-        tried = list(zip(tries, workers.run(tries, done.at(0)), strict=True))
+        total = len(tries) + len(ARMS) * len(seeds)
+        tried = list(zip(tries, workers.run(tries, training.part(progress, 0, total)), strict=True))
         chosen = {arm: _best([one for one in tried if one[0].arm == arm]) for arm in ARMS}
         wanted = [Training(arm, seed, chosen[arm]) for arm in ARMS for seed in seeds]
-        final = list(zip(wanted, workers.run(wanted, done.at(len(tries))), strict=True))
+        final = list(zip(wanted, workers.run(wanted, training.part(progress, len(tries), total)), strict=True))
         for one, history in final:
             if not history:
                 raise GateRefused(f"{_shown(one)} diverged; lower finetune.learning_rates would do")
@@ -85,17 +85,6 @@ def _decides(workspace: Workspace, settings: Settings) -> tuple[Any, list[Path]]
     said = [data, settings.pretrain.backbone.model_dump(), settings.finetune.model_dump(), seeds]
     packed = [workspace.packed(role, split) for role in ROLES for split in ("train", "validation")]
     return said, [workspace.classes, workspace.pretrained, *packed]
-
-
-@dataclass(frozen=True)
-class _Told:
-    """Progress over all trainings, in hundredths of one."""
-
-    progress: Progress
-    trainings: int
-
-    def at(self, first: int) -> Progress:
-        return lambda done, _: self.progress(100 * first + done, 100 * self.trainings)
 
 
 @dataclass(frozen=True)
@@ -201,8 +190,16 @@ def _train_one(bench: Bench, one: Training, tell: Tell) -> History:
             model, history = method.module.adapt(method.options, net, data, budget)
     except GateRefused:
         return []
-    bench.kept.finish(one.name, model, history)
+    bench.kept.finish(one.name, _finished(bench, model), history)
     return history
+
+
+def _finished(bench: Bench, model: Any) -> Any:
+    """What ships: without channels that the group lasso silenced, and asked about several views if it is to be."""
+    section = bench.settings.finetune
+    if section.training.group_lasso:
+        model = compact.compacted(model)
+    return views.averaged(model, bench.choices.modality.module.VIEWS[: section.views])
 
 
 def _best(tried: Sequence[Outcome]) -> float:
@@ -212,10 +209,10 @@ def _best(tried: Sequence[Outcome]) -> float:
         GateRefused: all of them diverged.
     """
     rates = {one.rate: [history for other, history in tried if other.rate == one.rate] for one, _ in tried}
-    sound = {rate: histories for rate, histories in rates.items() if all(histories)}
-    if not sound:
+    best = training.best_rate(rates)
+    if best is None:
         raise GateRefused(f"{_shown(tried[0][0])} diverged, and so did every other rate; lower finetune.learning_rates")
-    return max(sound, key=lambda rate: fit.mean_rank(sound[rate]))
+    return best
 
 
 def _shown(one: Training) -> str:

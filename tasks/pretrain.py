@@ -1,11 +1,15 @@
 """pretrain: the chosen backbone, and the article's, each learn the source."""
 
 import shutil
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
 from graft.core.budget import Budget
 from graft.core.errors import GateRefused
 from graft.core.fit import TrainData
+from graft.core.folds import folds
+from graft.core.loop import History
 from graft.core.plugins import Plugin, resolve
 from graft.core.processes import Tell, Workers
 from graft.core.sections import Choice, Settings
@@ -16,6 +20,32 @@ from tasks.training import Kept
 from tasks.workspace import Workspace
 
 ARTICLE = "article"
+
+
+class Training(NamedTuple):
+    """One training: which backbone, at which learning rate; in which fold, if it only helps to choose."""
+
+    backbone: str
+    rate: float | None
+    fold: int | None = None
+
+    @property
+    def name(self) -> str:
+        rate = "" if self.rate is None else f"-{self.rate}"
+        return f"{self.backbone}{rate}" + ("" if self.fold is None else f"-fold{self.fold}")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training went.
+
+    Attributes:
+        history: empty if it diverged; then `refused` says how.
+    """
+
+    parameters: int
+    history: History
+    refused: str = ""
 
 
 @dataclass(frozen=True)
@@ -30,33 +60,35 @@ class Bench:
 def pretrain(workspace: Workspace, settings: Settings, choices: Choices) -> None:
     """Train each backbone on the source; write models/pretrained/<backbone>.keras and the curves.
 
-    The source's test rows are not touched: evaluate reads them. After a kill, the trainings go on where they were.
+    Of several learning rates each backbone keeps its best: by validation accuracy, or by cross-validation on the
+    source's training rows. The source's test rows are not touched: evaluate reads them. After a kill, the trainings go
+    on where they were.
 
     Raises:
-        GateRefused: a training diverged.
+        BadInput: a class has fewer training pictures than there are folds.
+        GateRefused: a training diverged, at every learning rate if there are several.
     """
-    names = list(backbones(choices))
-    decides = [settings.seed, settings.data.modality.model_dump(), settings.pretrain.model_dump()]
+    names, section = list(backbones(choices)), settings.pretrain
+    tries = _tries(settings, names)
+    decides = [settings.seed, settings.data.modality.model_dump(), section.model_dump()]
     inputs = [workspace.classes, *(workspace.packed("source", split) for split in ("train", "validation"))]
+    inputs += [workspace.packed("target", "train")] if section.unlabelled == "target" else []
     with (
         training.kept(workspace, "pretrain", decides, inputs) as kept,
         files.folder_aside(workspace.pretrained) as folder,
         console.progress("pretrain") as progress,
     ):
-        with Workers(_pretrain_one, Bench(workspace, settings, kept), len(names)) as workers:
-            results = workers.run(names, progress)
-        for name in names:
-            shutil.copyfile(kept.model(name), folder / f"{name}.keras")
-    report, curve = {}, []
-    for name, (parameters, history) in zip(names, results, strict=True):
-        curve += [{"backbone": name, **row} for row in history]
-        report[name] = {
-            "parameters": parameters,
-            "steps": int(history[-1]["step"]),
-            "validation_accuracy": max(row["val_accuracy"] for row in history),
-        }
-    files.write_csv(workspace.curve("pretrain"), curve)
-    files.write_json(workspace.pretrain_report, report)
+        bench, most = Bench(workspace, settings, kept), max(len(names), len(tries))
+        with Workers(_pretrain_one, bench, most) as workers:
+            total = len(tries) + len(names)
+            tried = list(zip(tries, workers.run(tries, training.part(progress, 0, total)), strict=True))
+            wanted = [Training(name, _chosen(settings, tried, name)) for name in names]
+            results = workers.run(wanted, training.part(progress, len(tries), total))
+        for one, outcome in zip(wanted, results, strict=True):
+            if outcome.refused:
+                raise GateRefused(f"backbone {one.backbone}: {outcome.refused}")
+            shutil.copyfile(kept.model(one.name), folder / f"{one.backbone}.keras")
+    _write_reports(workspace, settings, wanted, results)
 
 
 def backbones(choices: Choices) -> dict[str, Plugin]:
@@ -65,35 +97,92 @@ def backbones(choices: Choices) -> dict[str, Plugin]:
     return {ARTICLE: article} | {choices.backbone.name: choices.backbone}
 
 
-def _pretrain_one(bench: Bench, name: str, tell: Tell) -> tuple[int, list[dict[str, float]]]:
-    """Number of parameters and history; the model is kept."""
-    if done := bench.kept.finished(name):
-        return done["parameters"], done["history"]
-    workspace, section = bench.workspace, bench.settings.pretrain
-    choices = Choices.of(bench.settings)
-    varied = choices.modality.module.AUGMENTS
-    train = arrays.read(workspace.packed("source", "train"))
-    data = TrainData(
-        train=train,
-        validation=arrays.read(workspace.packed("source", "validation")),
-        n_classes=len(files.read_json(workspace.classes)["source"]),
-        augment=varied[section.training.augment],
-        strong=varied["strong"],
-        progress=lambda done, total: tell(done / total),
-        checkpoint=bench.kept.checkpoint(name),
-    )
-    steps = max(1, len(train) * section.epochs // section.batch_size)
+def _tries(settings: Settings, names: Sequence[str]) -> list[Training]:
+    section = settings.pretrain
+    if len(section.learning_rates) < 2:
+        return []
+    numbers: list[int | None] = [*range(section.folds)] or [None]
+    return [Training(name, rate, fold) for name in names for rate in section.learning_rates for fold in numbers]
+
+
+def _chosen(settings: Settings, tried: Sequence[tuple[Training, Outcome]], name: str) -> float | None:
+    """The best learning rate of the backbone; the only one, or None for the objective's own, where nothing was tried.
+
+    Raises:
+        GateRefused: all of them diverged.
+    """
+    mine = [(one, outcome) for one, outcome in tried if one.backbone == name]
+    if not mine:
+        return next(iter(settings.pretrain.learning_rates), None)
+    rates = {
+        rate: [outcome.history for one, outcome in mine if one.rate == rate] for rate in {one.rate for one, _ in mine}
+    }
+    best = training.best_rate({rate: rates[rate] for rate in settings.pretrain.learning_rates})
+    if best is None:
+        raise GateRefused(f"backbone {name} diverged at every rate; lower pretrain.learning_rates would do")
+    return best
+
+
+def _pretrain_one(bench: Bench, one: Training, tell: Tell) -> Outcome:
+    """What came of one training; the model is kept."""
+    if done := bench.kept.finished(one.name):
+        return Outcome(**done)
+    section, choices = bench.settings.pretrain, Choices.of(bench.settings)
+    data = _data(bench, choices, one, tell)
+    steps = max(1, len(data.train) * section.epochs // section.batch_size)
     budget = Budget(steps, section.batch_size, 1e-3, section.epochs, bench.settings.seed, section.training)
-    backbone = backbones(choices)[name]
+    backbone, options = backbones(choices)[one.backbone], choices.objective.options
+    if one.rate is not None:
+        options = options.model_copy(update={"learning_rate": one.rate})
     spec = choices.modality.module.spec(choices.modality.options)
     net = backbone.module.build(backbone.options, spec, bench.settings.seed)
     try:
-        model, history = choices.objective.module.pretrain(choices.objective.options, net, data, budget)
+        model, history = choices.objective.module.pretrain(options, net, data, budget)
     except GateRefused as error:
-        raise GateRefused(f"backbone {name}: {error}") from None
-    parameters = int(model.count_params())
-    bench.kept.finish(name, model, {"parameters": parameters, "history": history})
-    return parameters, history
+        return Outcome(0, [], str(error))
+    outcome = Outcome(int(model.count_params()), history)
+    bench.kept.finish(one.name, model, asdict(outcome))
+    return outcome
+
+
+def _data(bench: Bench, choices: Choices, one: Training, tell: Tell) -> TrainData:
+    """The source's training and validation rows, or a fold of the former."""
+    workspace, section = bench.workspace, bench.settings.pretrain
+    varied = choices.modality.module.AUGMENTS
+    train, validation = (arrays.read(workspace.packed("source", split)) for split in ("train", "validation"))
+    if one.fold is not None:
+        mine, held_out = folds(train.labels, train.units, section.folds, bench.settings.seed)[one.fold]
+        train, validation = train.take(mine), train.take(held_out)
+    of_target = section.unlabelled == "target"
+    return TrainData(
+        train=train,
+        validation=validation,
+        n_classes=len(files.read_json(workspace.classes)["source"]),
+        augment=varied[section.training.augment],
+        strong=varied["strong"],
+        unlabelled=arrays.read(workspace.packed("target", "train")).images if of_target else None,
+        progress=lambda done, total: tell(done / total),
+        checkpoint=bench.kept.checkpoint(one.name),
+    )
+
+
+def _write_reports(
+    workspace: Workspace, settings: Settings, trained: Sequence[Training], outcomes: Sequence[Outcome]
+) -> None:
+    report: dict[str, Any] = {}
+    curve: list[dict[str, Any]] = []
+    for one, outcome in zip(trained, outcomes, strict=True):
+        curve += [{"backbone": one.backbone, **row} for row in outcome.history]
+        report[one.backbone] = {
+            "parameters": outcome.parameters,
+            "steps": int(outcome.history[-1]["step"]),
+            "validation_accuracy": max(row["val_accuracy"] for row in outcome.history),
+        }
+        if settings.pretrain.learning_rates:
+            tried = {"learning_rate": one.rate, "learning_rates_tried": list(settings.pretrain.learning_rates)}
+            report[one.backbone] |= tried
+    files.write_csv(workspace.curve("pretrain"), curve)
+    files.write_json(workspace.pretrain_report, report)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import graft
+from graft.core import fit
+from graft.core.dataset import Progress
+from graft.core.loop import History
 from graft.core.resume import Checkpoint
 from tasks.adapters import files, models
 from tasks.workspace import Workspace
@@ -69,6 +72,24 @@ def kept(workspace: Workspace, stage: str, decides: Any, inputs: Iterable[Path])
     files.remove_leftovers([folder])
     yield Kept(folder)
     shutil.rmtree(folder)
+
+
+def part(progress: Progress, first: int, trainings: int) -> Progress:
+    """Progress of trainings from the `first` on, in hundredths of one of all."""
+    return lambda done, _: progress(100 * first + done, 100 * trainings)
+
+
+def best_rate(tried: Mapping[float, Sequence[History]]) -> float | None:
+    """The learning rate whose histories evaluate best on average (see `fit.mean_rank`), the first of equals.
+
+    Args:
+        tried: by rate a history for each fold, or a single one; empty where a training diverged.
+
+    Returns:
+        None if at every rate one diverged.
+    """
+    sound = {rate: histories for rate, histories in tried.items() if all(histories)}
+    return max(sound, key=lambda rate: fit.mean_rank(sound[rate])) if sound else None
 
 
 def _key(decides: Any, inputs: Iterable[Path]) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from graft.core import fit, probe
+from graft.core.budget import Budget
 from graft.core.dataset import Split
 from graft.core.fit import TrainData
 
@@ -49,6 +50,24 @@ def classifier(backbone: Any, data: TrainData, seed: int) -> Any:
     model = fit.classifier(backbone, data.n_classes, seed)
     probe.fit_head(model, data, HEAD_L2, HEAD_ROWS)
     return model
+
+
+def drawn(make: Callable[[Any, int, int], Any], data: TrainData, budget: Budget) -> Any:
+    """Batches of pictures whose labels do not count; half of each are the target's if `data.unlabelled` has any.
+
+    Args:
+        make: (pictures, how many a batch, seed) to a tf.data.Dataset of tuples of tensors, a row a picture.
+    """
+    import tensorflow as tf
+
+    source, target = data.train.images, data.unlabelled
+    if target is None or not len(target):
+        return make(source, budget.batch_size, budget.seed)
+    half = max(1, budget.batch_size // 2)
+    pairs = make(source, max(1, budget.batch_size - half), budget.seed), make(target, half, budget.seed + 1)
+    return tf.data.Dataset.zip(*pairs).map(
+        lambda ours, theirs: tuple(tf.concat(pair, axis=0) for pair in zip(ours, theirs, strict=True))
+    )
 
 
 def mean_of(told: Callable[..., Any], batches: Iterable[tuple[Any, ...]]) -> Any:

@@ -97,28 +97,11 @@ class Extract(Section):
     projected_per_domain: int = Field(ge=10, le=100_000)
 
 
-class Pretrain(Section):
-    """The backbone and how it learns from the source."""
+class Tuned(Section):
+    """A training whose learning rate is chosen from several."""
 
-    backbone: Choice
-    objective: Choice
-    epochs: int = Field(ge=1, le=10_000)
-    batch_size: int = Field(ge=1, le=65_536)
-    training: Recipe = Recipe()
-
-
-class Finetune(Section):
-    """How the backbone is adapted to the target; the scratch net gets the same budget."""
-
-    method: Choice
-    labels_per_class: Literal["all"] | Annotated[int, Field(ge=1, le=1_000_000)]
-    steps: int = Field(ge=1, le=1_000_000)
-    batch_size: int = Field(ge=1, le=65_536)
-    learning_rates: tuple[Rate, ...] = Field(min_length=1, max_length=16)
-    evaluations: int = Field(ge=1, le=10_000)
+    learning_rates: tuple[Rate, ...] = Field(max_length=16)
     folds: int = Field(default=0, description="of a cross-validation that chooses the rate; 0: validation rows do")
-    unlabelled: Literal["rest", "none"] = "rest"
-    max_unlabelled: int = Field(default=20_000, ge=1, le=10_000_000)
     training: Recipe = Recipe()
 
     @field_validator("folds")
@@ -139,6 +122,33 @@ class Finetune(Section):
         if len(set(value)) < len(value):
             raise ValueError("should name each rate once")
         return value
+
+
+class Pretrain(Tuned):
+    """The backbone and how it learns from the source."""
+
+    backbone: Choice
+    objective: Choice
+    epochs: int = Field(ge=1, le=10_000)
+    batch_size: int = Field(ge=1, le=65_536)
+    learning_rates: tuple[Rate, ...] = Field(default=(), max_length=16, description="none: the objective's own")
+    unlabelled: Literal["source", "target"] = Field(
+        default="source", description="whose pictures fill half of each batch of an objective without labels"
+    )
+
+
+class Finetune(Tuned):
+    """How the backbone is adapted to the target; the scratch net gets the same budget."""
+
+    method: Choice
+    labels_per_class: Literal["all"] | Annotated[int, Field(ge=1, le=1_000_000)]
+    steps: int = Field(ge=1, le=1_000_000)
+    batch_size: int = Field(ge=1, le=65_536)
+    learning_rates: tuple[Rate, ...] = Field(min_length=1, max_length=16)
+    evaluations: int = Field(ge=1, le=10_000)
+    unlabelled: Literal["rest", "none"] = "rest"
+    max_unlabelled: int = Field(default=20_000, ge=1, le=10_000_000)
+    views: int = Field(default=0, ge=0, le=16, description="beside the picture as it is, whose answers are averaged")
 
     @property
     def per_class(self) -> int | None:

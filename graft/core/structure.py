@@ -1,8 +1,9 @@
 """Group lasso on channels: whole ones go to exactly zero while a net learns, so that they can be left out of it.
 
 A group is all that makes a channel (Yuan & Lin 2006; for convolutions Wen et al. 2016): the kernel's slice and the bias
-of a convolution, the scale of a normalisation, which would else undo what the kernel loses (Liu et al. 2017). After
-each step the groups are pulled towards zero by the proximal operator (Parikh & Boyd 2014), which reaches it.
+of a convolution; scale and shift of a normalisation, which would else undo what the kernel loses (Liu et al. 2017).
+After each step the groups are pulled towards zero by the proximal operator (Parikh & Boyd 2014), which reaches it.
+`compact` then cuts them out.
 """
 
 from typing import Any
@@ -14,7 +15,7 @@ from graft.core.layers import parts
 
 
 def groups(model: Any) -> list[list[Any]]:
-    """What trains, by layer, channels on the last axis: kernel and bias of convolutions, scale of normalisations."""
+    """What trains, by layer, channels on the last axis: kernel and bias, or scale and shift, of each."""
     import keras
 
     found = []
@@ -22,7 +23,7 @@ def groups(model: Any) -> list[list[Any]]:
         if isinstance(layer, keras.layers.Conv2D):
             found.append([one for one in (layer.kernel, layer.bias) if one is not None])
         elif isinstance(layer, keras.layers.BatchNormalization) and layer.gamma is not None:
-            found.append([layer.gamma])
+            found.append([one for one in (layer.gamma, layer.beta) if one is not None])
     return [variables for variables in found if all(one.trainable for one in variables)]
 
 

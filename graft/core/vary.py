@@ -1,12 +1,19 @@
 """Pictures varied for training, a batch at a time inside a graph: the same seed gives the same copies.
 
 All take (batch, height, width, 3) float32 in [0, 255] and a seed of (2,) int32, and return the same shape and range.
+`VIEWS` are other ways to see a picture when a model is asked.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 ERASED = 0.5
 GREY = 127.0
+SHIFT = 16
+"""A shifted view is moved by a sixteenth of the picture's edge."""
+
+View = Callable[[Any], Any]
+"""A batch of pictures to the same pictures seen another way, as layers or operations of Keras."""
 
 
 def none(images: Any, seed: Any) -> Any:
@@ -118,3 +125,29 @@ def _erased(images: Any, seed: Any) -> Any:
 
     hole = inside(draw[0], draw[1])[:, :, None] & inside(draw[2], draw[3])[:, None, :]
     return tf.where((hole & (draw[4] < ERASED)[:, None, None])[..., None], GREY, images)
+
+
+def mirrored(images: Any) -> Any:
+    """Left for right."""
+    import keras
+
+    return keras.ops.flip(images, axis=2)
+
+
+def shifted(down: int, right: int) -> View:
+    """Moved by a sixteenth of the edge times `down` and `right` (-1, 0 or 1 each); what is missing is reflected."""
+
+    def view(images: Any) -> Any:
+        import keras
+
+        height, width = images.shape[1:3]
+        by = max(1, height // SHIFT), max(1, width // SHIFT)
+        wide = keras.ops.pad(images, ((0, 0), (by[0], by[0]), (by[1], by[1]), (0, 0)), mode="reflect")
+        top, left = by[0] - down * by[0], by[1] - right * by[1]
+        return keras.layers.Cropping2D(((top, 2 * by[0] - top), (left, 2 * by[1] - left)))(wide)
+
+    return view
+
+
+VIEWS: tuple[View, ...] = (mirrored, shifted(0, 1), shifted(0, -1), shifted(1, 0), shifted(-1, 0))
+"""In this order views are added to the picture as it is."""

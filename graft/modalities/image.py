@@ -44,6 +44,9 @@ RULES: dict[str, dict[str, Any]] = {
 AUGMENTS = {"standard": vary.standard, "weak": vary.weak, "strong": vary.strong, "none": vary.none}
 """By what `training.augment` calls them: functions of ((batch, height, width, 3) float32 in [0, 255], seed)."""
 
+VIEWS = vary.VIEWS
+"""What `finetune.views` adds to a picture when a model is asked, in this order."""
+
 
 class Options(BaseModel):
     """Edge of the pictures the model sees, in pixels."""

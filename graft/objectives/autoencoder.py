@@ -19,6 +19,7 @@ from graft.core.recipe import Recipe
 GREY, SCALE = 127.5, 127.5
 VECTOR_EDGE, VECTOR_FILTERS = 4, 64
 SETTLING_BATCHES = 32
+USES_UNLABELLED = True
 
 
 class Options(BaseModel):
@@ -33,6 +34,8 @@ class Options(BaseModel):
 
 def pretrain(options: Options, backbone: Any, data: TrainData, budget: Budget) -> tuple[Any, list[dict[str, float]]]:
     """Train `backbone` in place by the mean squared error of what was hidden (of all pixels if nothing was).
+
+    Half of each batch are target pictures if there are any in `data.unlabelled`.
 
     Batch statistics that were gathered on hidden pictures would not do for whole ones: before features are looked at,
     the moving statistics are gathered on whole training pictures.
@@ -60,7 +63,7 @@ def pretrain(options: Options, backbone: Any, data: TrainData, budget: Budget) -
 
     history = loop.run(
         learner,
-        lambda start: batches.labelled(data.train, data.augment, budget.batch_size, budget.seed, start),
+        lambda start: _pictures(data, budget, start),
         evaluate,
         budget.at(options.learning_rate),
         data.progress,
@@ -68,6 +71,20 @@ def pretrain(options: Options, backbone: Any, data: TrainData, budget: Budget) -
         pretext.by_loss,
     )
     return pretext.classifier(backbone, data, budget.seed), history
+
+
+def _pictures(data: TrainData, budget: Budget, start: int) -> Any:
+    """Varied pictures, and each batch's own seed."""
+    import tensorflow as tf
+
+    def varied(images: Any, size: int, seed: int) -> Any:
+        return batches.views(images, (data.augment,), size, seed, start)
+
+    return (
+        pretext.drawn(varied, data, budget)
+        .enumerate(start)
+        .map(lambda step, pictures: (pictures[0], tf.stack([budget.seed % 2**31, tf.cast(step, tf.int32)])))
+    )
 
 
 def _each(settle: Any, train: Split, batch_size: int) -> None:
@@ -89,7 +106,7 @@ def _learner(backbone: Any, options: Options, recipe: Recipe, flags: tuple[bool,
         counted = tf.cast(hidden, tf.float32) * tf.ones_like(squares) if options.mask else tf.ones_like(squares)
         return tf.reduce_sum(counted * squares) / tf.reduce_sum(counted)
 
-    def loss(images: Any, labels: Any, seed: Any) -> tuple[Any, dict[str, Any]]:
+    def loss(images: Any, seed: Any) -> tuple[Any, dict[str, Any]]:
         return error(images, seed, training=True), {}
 
     validated = tf.function(lambda images, _, seed: error(images, seed, training=False), reduce_retracing=True)

@@ -1,20 +1,20 @@
 """Learn without labels that two views of a picture are one thing, all others not (SimCLR, Chen et al. 2020)."""
 
 import functools
-from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from graft.core import batches, contrast, layers, loop, pretext
 from graft.core.budget import Budget
-from graft.core.errors import BadInput
 from graft.core.fit import TrainData
 from graft.core.recipe import Recipe
 
+USES_UNLABELLED = True
+
 
 class Options(BaseModel):
-    """What the views are, how sharply they are told apart, and whether the target's pictures help."""
+    """What the views are, and how sharply they are told apart."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
     learning_rate: float = Field(default=0.003, gt=0, le=1)
@@ -22,11 +22,12 @@ class Options(BaseModel):
     projection: int = Field(default=64, ge=2, le=4096, description="outputs of the projection head")
     least_area: float = Field(default=0.3, gt=0, le=1, description="least share of a picture that a view shows")
     variation: Literal["standard", "strong"] = Field(default="strong", description="of a view, besides its cut")
-    target_pictures: bool = Field(default=False, description="half of each batch: target pictures without labels")
 
 
 def pretrain(options: Options, backbone: Any, data: TrainData, budget: Budget) -> tuple[Any, list[dict[str, float]]]:
     """Train `backbone` in place by NT-Xent; no label of the source moves it, nor decides which state is kept.
+
+    Half of each batch are target pictures if there are any in `data.unlabelled`.
 
     Args:
         backbone: keras.Model, float32 pictures in [0, 255] to (batch, features).
@@ -36,15 +37,7 @@ def pretrain(options: Options, backbone: Any, data: TrainData, budget: Budget) -
         The source classifier (keras.Model, pictures to logits) around `backbone`, its head fitted at last (see
         `pretext.classifier`), and the history: accuracy is the share of views whose nearest is their twin, val_loss the
         same loss on fixed views of the validation rows, val_accuracy what `pretext.nearest_mean` says.
-
-    Raises:
-        BadInput: `target_pictures` is set and there are none.
     """
-    if options.target_pictures and (data.unlabelled is None or not len(data.unlabelled)):
-        raise BadInput(
-            "pretrain.objective simclr: target_pictures is true and no target pictures without labels are at hand; "
-            "target_pictures: false would do"
-        )
     learner, validated = _learner(
         backbone, options.temperature, options.projection, budget.recipe, layers.flags(backbone)
     )
@@ -62,7 +55,9 @@ def pretrain(options: Options, backbone: Any, data: TrainData, budget: Budget) -
 
     history = loop.run(
         learner,
-        lambda start: _views(data, view, options.target_pictures, budget, start),
+        lambda start: pretext.drawn(
+            lambda images, size, seed: batches.views(images, (view, view), size, seed, start), data, budget
+        ),
         evaluate,
         budget.at(options.learning_rate),
         data.progress,
@@ -70,27 +65,6 @@ def pretrain(options: Options, backbone: Any, data: TrainData, budget: Budget) -
         pretext.by_loss,
     )
     return pretext.classifier(backbone, data, budget.seed), history
-
-
-def _views(data: TrainData, view: Any, mixed: bool, budget: Budget, start: int) -> Iterable[tuple[Any, ...]]:
-    """Two views of each picture of a batch; half of the pictures are the target's if `mixed`."""
-    import tensorflow as tf
-
-    def of(images: Any, size: int, seed: int) -> Any:
-        return batches.views(images, (view, view), min(size, len(images)), seed, start)
-
-    if not mixed:
-        alone: Iterable[tuple[Any, ...]] = of(data.train.images, budget.batch_size, budget.seed)
-        return alone
-    half = max(1, budget.batch_size // 2)
-    both = tf.data.Dataset.zip(
-        of(data.train.images, budget.batch_size - half or 1, budget.seed),
-        of(data.unlabelled, half, budget.seed + 1),
-    )
-    joined: Iterable[tuple[Any, ...]] = both.map(
-        lambda ours, theirs: tuple(tf.concat(pair, axis=0) for pair in zip(ours, theirs, strict=True))
-    )
-    return joined
 
 
 @functools.lru_cache(maxsize=4)

@@ -67,8 +67,9 @@ def _memory(folder: Path) -> dict[str, int]:
                 except OSError:
                     continue  # it ended just now
                 children.setdefault(parent, []).append(int(path.name))
-                if here and len(words) > 2 and words[1] == b"-m" and words[2].startswith(b"tasks."):
-                    stages[words[2].decode().removeprefix("tasks.")] = int(path.name)
+                module = words[2].decode() if len(words) > 2 and words[1] == b"-m" else ""
+                if here and module.removeprefix("tasks.") in most:
+                    stages[module.removeprefix("tasks.")] = int(path.name)
             for stage, pid in stages.items():
                 most[stage] = max(most[stage], round(_tree_bytes(pid, children) / 1e6))
             time.sleep(POLL_S)

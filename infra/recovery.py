@@ -31,6 +31,8 @@ ANSWER = "nobody answered in time: it goes on, and nothing is promoted"
 NAMES = ("graft: silent", "graft: stuck", "graft: cancel", "graft: again", "graft: unbegun", "graft: answer")
 LEFT = ["Resuming", "Cancelling", "Cancelled", "Completed", "Failed", "Crashed"]
 """What ends the waiting for an answer; that the run still stops, or still speaks, does not."""
+BEFORE = ["Pending", "Submitting", "pull-step.executed"]
+"""What is heard of a run before it begins; each ends the waiting for what comes after the one before."""
 _MESSAGE = "prefect.state-message"
 
 
@@ -149,7 +151,7 @@ def rules(answer_within_s: int) -> tuple[dict[str, Any], ...]:
             _quiet(["heartbeat", "Running", "Retrying", "Rerunning"], ["*"], SILENT_S),  # or before its first heartbeat
             _become("CRASHED", SILENT),
         ),
-        _rule("stuck", STUCK, _quiet(["Pending", "Submitting"], ["*"], STUCK_S), _become("CRASHED", STUCK)),
+        _rule("stuck", STUCK, _quiet(BEFORE, ["*"], STUCK_S), _become("CRASHED", STUCK)),
         _rule("cancel", CANCEL, _quiet(["Cancelling"], ["*"], STUCK_S), _become("CANCELLED", CANCEL)),
         _rule("again", AGAIN, _crash({"prefect.run-count": "1", _MESSAGE: f"!{STUCK}"}), _start_again(AGAIN)),
         _rule("unbegun", UNBEGUN, _crash({_MESSAGE: STUCK}), _start_again(UNBEGUN)),

@@ -284,7 +284,10 @@ def _answers(bench: Bench, row: Row, labels: int) -> dict[str, Any] | None:
     if not chosen.exists():
         return None
     said = files.read_json(chosen)
-    each = [files.read_json(_answers_file(bench, Job(row, labels, seed, said["trial"]))) for seed in said["seeds"]]
+    paths = [_answers_file(bench, Job(row, labels, seed, said["trial"])) for seed in said["seeds"]]
+    if not all(path.exists() for path in paths):
+        return None
+    each = [files.read_json(path) for path in paths]
     return {
         "seeds": said["seeds"],
         "trial": said["trial"],

@@ -71,6 +71,7 @@ def decides(row: Row) -> dict[str, Any]:
 
 
 def named(name: str) -> Row:
+    """The row of that name."""
     return next(row for row in ROWS if row.name == name)
 
 

@@ -5,8 +5,8 @@ every number of labels and every seed: pretrain, fine-tune, and answer the test 
 row tries its trials on the first seed and keeps the one that does best on that seed's validation rows, of which there
 are no more than labels; every row, the scratch net's too, has equally many trials. What is done stays in
 .graft/benchmarks and is not done again, not even after a change of code: remove the folder then. The result holds
-whatever is complete. Half of the unseen styles' pictures
-may serve without labels; the other half alone is asked, of every row.
+whatever is complete. Half of the unseen styles' pictures may serve without labels; the other half alone is asked, of
+every row.
 """
 
 import argparse

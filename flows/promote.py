@@ -10,10 +10,9 @@ from prefect.states import Completed
 from pydantic import Field
 
 from flows.train import failed
-from graft.core.errors import EnvironmentProblem, GraftError
+from graft.core.errors import GraftError
 from graft.hub import names, pointer, stages, store
 from graft.hub.bucket import Bucket
-from graft.hub.cache import NO_STORE
 from graft.hub.stages import Moved
 from tasks import tables
 
@@ -57,10 +56,7 @@ def rollback(model: Name, stage: Name = "", to: Name = "", reason: Reason = "") 
 def _moved(move: Callable[[Bucket], Moved]) -> Any:
     """Make the move and show the stage's history beside the run."""
     try:
-        place = store.from_environment()
-        if place is None:
-            raise EnvironmentProblem(NO_STORE)
-        with closing(Bucket(place)) as bucket:
+        with closing(Bucket(store.known())) as bucket:
             made, done = move(bucket)
             history = pointer.history(bucket, made.model, made.stage)
     except GraftError as error:

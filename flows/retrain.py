@@ -22,7 +22,7 @@ from flows.question import Question
 from flows.steps import step
 from flows.train import bring, failed
 from graft.core import settings as settings_file
-from graft.core.errors import BadInput, EnvironmentProblem, GateRefused, GraftError
+from graft.core.errors import BadInput, GateRefused, GraftError
 from graft.hub import cache, names, pointer, releases, stages, store
 from graft.hub.bucket import Bucket
 from graft.hub.names import Reference
@@ -103,10 +103,7 @@ def retrain(
 
 def _use_store() -> None:
     """The workspace's store, for the worktree too."""
-    known = store.from_environment()
-    if known is None:
-        raise EnvironmentProblem(cache.NO_STORE)
-    os.environ |= store.environment(known)
+    os.environ |= store.environment(store.known())
 
 
 def _begin(place: Workspace, folder: Path, form: Form) -> Job:
@@ -284,7 +281,4 @@ def _markdown(asked: Question, verdict: dict[str, Any], page: str) -> str:
 
 
 def _bucket() -> Any:
-    place = store.from_environment()
-    if place is None:
-        raise EnvironmentProblem(cache.NO_STORE)
-    return closing(Bucket(place))
+    return closing(Bucket(store.known()))

@@ -19,8 +19,8 @@ from tasks.adapters import dvc, lock
 from tasks.adapters.files import remove_leftovers
 from tasks.choices import Choices
 from tasks.fetch import origins_changed
-from tasks.ingest import fingerprint
-from tasks.workspace import ROLES, STAGES, Workspace
+from tasks.ingest import fingerprints
+from tasks.workspace import STAGES, Workspace
 
 Stage = Literal["ingest", "validate", "extract", "pretrain", "finetune", "evaluate", "export"]
 
@@ -82,8 +82,7 @@ def _run(place: Workspace, choices: Choices, first: str | None, last: str | None
     remove_leftovers(place.written)
     forced = {first} if first else set()
     if "ingest" in planned and place.origins_record.exists():
-        seen = {role: fingerprint(choices.origin(role)) for role in ROLES}
-        forced |= {"ingest"} if origins_changed(place, seen) else set()
+        forced |= {"ingest"} if origins_changed(place, fingerprints(choices)) else set()
     problem, worked = bring(place, planned, forced)
     if problem:
         return problem

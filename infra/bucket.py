@@ -8,9 +8,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from graft.core.errors import EnvironmentProblem, GraftError, UsageError, message
+from graft.core.errors import GraftError, UsageError, message
 from graft.hub import conformance
-from graft.hub.store import Store, client, explained, from_environment
+from graft.hub.store import Store, client, explained, known
 from infra import policies
 
 ABORT_AFTER_DAYS = 7
@@ -131,9 +131,7 @@ def main(arguments: Sequence[str]) -> None:
     """Do what the command line says and print it."""
     if set(arguments) - set(POLICIES):
         raise UsageError(f"python -m infra.bucket [{'] ['.join(POLICIES)}], not: {' '.join(arguments)}")
-    store = from_environment()
-    if store is None:
-        raise EnvironmentProblem("no store is named; set GRAFT_BUCKET, or start one: graft up")
+    store = known()
     for argument in arguments:
         print(json.dumps(POLICIES[argument](store.bucket, uses_tls(store)), indent=2))
     if not arguments:

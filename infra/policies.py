@@ -5,6 +5,7 @@
 | models/      | releases, never changed      | get    | get, put             |
 | stages/      | which release is in use      | get    | get, put             |
 | history/     | what was decided, added only | get    | get, put             |
+| inbox/       | pictures, to train on later  |        | get, put             |
 | dvc/         | DVC's remote                 | get    | get, put, delete     |
 | conformance/ | trials of the store itself   |        | get, put, delete     |
 """
@@ -12,7 +13,7 @@
 from typing import Any
 
 READ = ("models", "stages", "history", "dvc")
-WRITTEN = (*READ, "conformance")
+WRITTEN = (*READ, "inbox", "conformance")
 DELETED = ("dvc", "conformance")
 NEVER = (
     "s3:DeleteObjectVersion",

@@ -4,17 +4,22 @@ from dataclasses import dataclass
 
 from graft.core.errors import BadInput
 from graft.core.plugins import Plugin, resolve
-from graft.core.sections import Pretrain, Settings
+from graft.core.sections import Choice, Domain, Pretrain, Settings
 from tasks.gate import rules
+
+INBOX = "inbox"
+"""In the store and in the manifest, above whatever came later than what the origin has."""
 
 
 @dataclass(frozen=True)
 class Choices:
-    """The chosen plug-ins with their checked options."""
+    """The chosen plug-ins with their checked options; an inbox that is not taken is None."""
 
     modality: Plugin
     source_origin: Plugin
+    source_inbox: Plugin | None
     target_origin: Plugin
+    target_inbox: Plugin | None
     backbone: Plugin
     objective: Plugin
     method: Plugin
@@ -31,7 +36,9 @@ class Choices:
         choices = cls(
             modality=resolve("graft.modalities", data.modality, "data.modality"),
             source_origin=resolve("tasks.origins", data.source.origin, "data.source.origin"),
+            source_inbox=inbox(data.source) if data.source.inbox else None,
             target_origin=resolve("tasks.origins", data.target.origin, "data.target.origin"),
+            target_inbox=inbox(data.target) if data.target.inbox else None,
             backbone=resolve("graft.backbones", settings.pretrain.backbone, "pretrain.backbone"),
             objective=resolve("graft.objectives", settings.pretrain.objective, "pretrain.objective"),
             method=resolve("graft.methods", settings.finetune.method, "finetune.method"),
@@ -51,6 +58,16 @@ class Choices:
     def origin(self, role: str) -> Plugin:
         """The origin of `source` or `target`."""
         return self.source_origin if role == "source" else self.target_origin
+
+    def inbox(self, role: str) -> Plugin | None:
+        """The same for its inbox."""
+        return self.source_inbox if role == "source" else self.target_inbox
+
+
+def inbox(domain: Domain) -> Plugin:
+    """What reads the pictures that were sent to the store for a domain."""
+    where = {"uri": f"s3:///{INBOX}/{domain.name}", "min_classes": 0}
+    return resolve("tasks.origins", Choice.model_validate({"name": "s3"} | where), f"the inbox of {domain.name}")
 
 
 def _check_pretrain(section: Pretrain, objective: Plugin) -> None:

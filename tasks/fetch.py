@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from graft.core import settings as settings_file
 from tasks.adapters import dvc, files
 from tasks.choices import Choices
-from tasks.ingest import fingerprint
-from tasks.workspace import ROLES, Workspace
+from tasks.ingest import fingerprints
+from tasks.workspace import Workspace
 
 
 class Inputs(NamedTuple):
@@ -30,7 +30,7 @@ class Inputs(NamedTuple):
 
 
 def look(workspace: Workspace, choices: Choices, code: str) -> Inputs:
-    """The inputs of a run in `workspace`; one look at each origin.
+    """The inputs of a run in `workspace`; one look at each origin and inbox.
 
     Args:
         code: what names the code.
@@ -39,8 +39,7 @@ def look(workspace: Workspace, choices: Choices, code: str) -> Inputs:
         BadInput, EnvironmentProblem: an origin cannot be looked at.
     """
     params = json.dumps(settings_file.plain(workspace.params), sort_keys=True)
-    seen = {role: fingerprint(choices.origin(role)) for role in ROLES}
-    return Inputs(seen, _sha256(code), _sha256(params))
+    return Inputs(fingerprints(choices), _sha256(code), _sha256(params))
 
 
 def origins_changed(workspace: Workspace, seen: dict[str, str]) -> bool:

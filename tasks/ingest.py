@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from graft.core import names
@@ -14,7 +14,7 @@ from tasks import splits, stage
 from tasks.adapters import console, files, manifest
 from tasks.adapters.manifest import Row
 from tasks.adapters.shards import ShardWriter
-from tasks.choices import Choices
+from tasks.choices import INBOX, Choices
 from tasks.workspace import ROLES, Workspace
 
 
@@ -28,7 +28,7 @@ def ingest(workspace: Workspace, settings: Settings, choices: Choices) -> None:
         BadInput: an origin has nothing usable, or a name is unsafe.
         EnvironmentProblem: a registry or store is unavailable.
     """
-    seen = {role: fingerprint(choices.origin(role)) for role in ROLES}
+    seen = fingerprints(choices)
     rows: list[Row] = []
     for role in ROLES:
         rows += _materialise(role, workspace, settings, choices)
@@ -42,6 +42,12 @@ def fingerprint(origin: Plugin) -> str:
     return str(tell(origin.options)) if tell else ""
 
 
+def fingerprints(choices: Choices) -> dict[str, str]:
+    """By role, what tells one state of its origin and inbox from the next; one look at each."""
+    both = {role: (choices.origin(role), choices.inbox(role)) for role in ROLES}
+    return {role: " ".join(filter(None, (fingerprint(one) for one in found if one))) for role, found in both.items()}
+
+
 def cache_folder() -> Path:
     """Where downloads are kept, outside the clone: `GRAFT_CACHE`, or `graft` in the user's cache folder."""
     if named := os.environ.get("GRAFT_CACHE"):
@@ -52,17 +58,25 @@ def cache_folder() -> Path:
 
 def _materialise(role: str, workspace: Workspace, settings: Settings, choices: Choices) -> list[Row]:
     domain = settings.data.source if role == "source" else settings.data.target
-    origin = choices.origin(role)
     spec = choices.modality.module.spec(choices.modality.options)
     with (
         console.progress(f"ingest {domain.name}") as progress,
         files.folder_aside(workspace.raw(role)) as folder,
     ):
         request = Request(domain.name, settings.seed, spec.size_px, cache_folder(), progress, role)
-        rows = _pack(role, folder, origin.module.fetch(origin.options, request), choices.modality)
+        rows = _pack(role, folder, _pictures(choices, request), choices.modality)
         if not rows:
-            raise BadInput(f"data.{role}.origin: 0 pictures from {origin.name}")
+            raise BadInput(f"data.{role}.origin: 0 pictures from {choices.origin(role).name}")
         return splits.assign(rows, settings.data.split, settings.seed)
+
+
+def _pictures(choices: Choices, request: Request) -> Iterator[Picture]:
+    """Those of the origin, then those of the inbox."""
+    origin, inbox = choices.origin(request.role), choices.inbox(request.role)
+    yield from origin.module.fetch(origin.options, request)
+    if inbox:
+        for picture in inbox.module.fetch(inbox.options, request):
+            yield picture._replace(path=f"{INBOX}/{picture.path}")
 
 
 def _pack(role: str, folder: Path, pictures: Iterable[Picture], modality: Plugin) -> list[Row]:

@@ -13,7 +13,6 @@ from graft.core.errors import BadInput, GateRefused
 from graft.core.sections import Choice, Settings
 from graft.hub import names, releases, stages, store
 from graft.hub.bucket import Bucket
-from graft.hub.cache import NO_STORE
 from graft.hub.receipt import Contents, Model
 from graft.hub.releases import Held
 from graft.hub.stages import Moved
@@ -51,9 +50,7 @@ def publish(
         Lost: `version` is another's.
         EnvironmentProblem: the store is out of reach.
     """
-    place = store.from_environment()
-    if place is None:
-        raise BadInput(NO_STORE)
+    place = store.known()
     settings = settings_file.load(workspace.params)
     model = names.model(name or settings.data.target.name.lower())
     names.version(version) if version else None

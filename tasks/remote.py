@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graft.core.errors import BadInput, EnvironmentProblem
+from graft.core.errors import BadInput
 from graft.hub import store as stores
 from graft.hub.objects import Listed, Objects, md5_of
 from graft.hub.store import Store
@@ -32,9 +32,7 @@ def connect(place: Workspace) -> Store:
     Raises:
         EnvironmentProblem: there is none, or it does not answer.
     """
-    store = stores.from_environment()
-    if store is None:
-        raise EnvironmentProblem("no store is known; start one here with graft up, or name one with GRAFT_BUCKET")
+    store = stores.known()
     stores.check(store)
     dvc_config.keep_private(place.root)
     dvc_config.point_at(place.root, store, stores.environment(store).get("AWS_REGION", ""))

@@ -1,6 +1,7 @@
 """The commands that run the pipeline and look at it."""
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,6 +14,8 @@ STAGES = ("ingest", "validate", "extract", "pretrain", "finetune", "evaluate", "
 app = typer.Typer()
 data = typer.Typer(help="Look at the data as the gate saw them.", no_args_is_help=True)
 app.add_typer(data, name="data")
+inbox = typer.Typer(help="Pictures that came later, in the store, for the next retraining.", no_args_is_help=True)
+app.add_typer(inbox, name="inbox")
 
 
 def _stage(value: str | None) -> str | None:
@@ -80,6 +83,40 @@ def show_data(
     from tasks.workspace import Workspace
 
     listing.show(Workspace.find(), role, rule, most, Console())
+
+
+@inbox.command("add")
+def add_to_inbox(
+    folder: Annotated[Path, typer.Argument(help="A folder with one folder of pictures per class.")],
+    source: Annotated[bool, typer.Option("--source", help="For the source; the target unless given.")] = False,
+    new: Annotated[bool, typer.Option("--new-classes", help="Take classes that the data at hand lack.")] = False,
+) -> None:
+    """Send labelled pictures to the store; each is there once, however often it is sent."""
+    from rich.console import Console
+
+    from graft.core import settings
+    from tasks import inbox as inboxes
+    from tasks.choices import Choices
+    from tasks.workspace import Workspace
+
+    place = Workspace.find()
+    said = settings.load(place.params)
+    role, domain = ("source", said.data.source) if source else ("target", said.data.target)
+    inboxes.add(place, Choices.of(said), role, domain, folder, new, Console(soft_wrap=True))
+
+
+@inbox.command("list")
+def list_inbox(
+    source: Annotated[bool, typer.Option("--source", help="For the source; the target unless given.")] = False,
+) -> None:
+    """How many pictures of each class lie there."""
+    from graft.commands import show
+    from graft.core import settings
+    from tasks import inbox as inboxes
+    from tasks.workspace import Workspace
+
+    data = settings.load(Workspace.find().params).data
+    show.inbox(inboxes.held(data.source if source else data.target))
 
 
 @app.command()

@@ -196,15 +196,10 @@ def new_keys(
 
 @contextmanager
 def _bucket() -> Iterator["Bucket"]:
-    from graft.core.errors import EnvironmentProblem
     from graft.hub import store
     from graft.hub.bucket import Bucket
-    from graft.hub.cache import NO_STORE
 
-    place = store.from_environment()
-    if place is None:
-        raise EnvironmentProblem(NO_STORE)
-    with closing(Bucket(place)) as bucket:
+    with closing(Bucket(store.known())) as bucket:
         yield bucket
 
 

@@ -30,6 +30,14 @@ def models(bucket: Bucket) -> None:
         print("nothing is published here yet; graft publish does")
 
 
+def inbox(held: Sequence[tuple[str, int, int]]) -> None:
+    """A row per class: label, pictures, bytes."""
+    if not held:
+        print("nothing lies there; graft inbox add FOLDER sends pictures")
+        return
+    _table(("class", "pictures", "MB"), [(label, str(n), f"{n_bytes / 1e6:.1f}") for label, n, n_bytes in held])
+
+
 def history(moves: Sequence[Move], where: str) -> None:
     """A row per move, the latest first."""
     if not moves:

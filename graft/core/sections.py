@@ -39,10 +39,15 @@ class Choice(BaseModel):
 
 
 class Domain(Section):
-    """One side of the transfer: where its pictures come from."""
+    """One side of the transfer: where its pictures come from.
+
+    Attributes:
+        inbox: whether those that `graft inbox add` sent to the store are taken, too.
+    """
 
     name: DomainName
     origin: Choice
+    inbox: bool = False
 
 
 class SplitShares(Section):

@@ -20,7 +20,6 @@ from graft.hub.releases import Held, Progress
 from graft.hub.store import Store
 
 OFFLINE = "GRAFT_OFFLINE"
-NO_STORE = "no store is named; set GRAFT_BUCKET (and AWS_ENDPOINT_URL_S3), or start one: graft up"
 RECEIPT, SIGNATURE = "receipt.json", "receipt.sig"
 
 
@@ -54,9 +53,7 @@ def pull(wanted: Reference, progress: Progress = lambda done, total: None) -> Pu
         BadInput: no such release, or a byte of it is not as published.
         EnvironmentProblem: no store is named, it is out of reach and the release is not here, or the disk is full.
     """
-    place = store.from_environment()
-    if place is None:
-        raise EnvironmentProblem(NO_STORE)
+    place = store.known()
     shelf = _Shelf(place)
     if wanted.version and (here := shelf.find(wanted.model, wanted.version)):
         return here

@@ -13,6 +13,7 @@ from graft.hub import local, naming
 
 CONNECT_S, READ_S = 5, 15
 ATTEMPTS = 3
+NO_STORE = "no store is named; set GRAFT_BUCKET (and AWS_ENDPOINT_URL_S3), or start one: graft up"
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,18 @@ def from_environment() -> Store | None:
     store = at(bucket)
     if store.endpoint:
         naming.check_endpoint(store.endpoint)
+    return store
+
+
+def known() -> Store:
+    """The same.
+
+    Raises:
+        EnvironmentProblem: there is none; or as above.
+    """
+    store = from_environment()
+    if store is None:
+        raise EnvironmentProblem(NO_STORE)
     return store
 
 

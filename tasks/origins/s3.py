@@ -1,6 +1,7 @@
 """Pictures in an S3 bucket: `s3://bucket/prefix/<class>/.../name.jpg`. Where the store is, the environment says.
 
 AWS_ENDPOINT_URL_S3 (empty: AWS itself), AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, or any other way that boto3 knows.
+`s3:///prefix` is a place in the bucket that releases go to.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from graft.core import names
 from graft.core.dataset import Picture, Request
 from graft.core.errors import BadInput, one_line
 from graft.hub import store
+from graft.hub.store import Store
 from tasks.origins._s3 import download
 from tasks.origins._s3.bucket import Bucket, Listed
 from tasks.origins._s3.cache import Cache
@@ -32,6 +34,7 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     uri: str = Field(max_length=1100, description="s3://bucket or s3://bucket/prefix; below it a level per class")
     workers: int = Field(default=16, ge=1, le=64, description="objects, or 4 MB ranges of large ones, read at a time")
+    min_classes: int = Field(default=2, ge=0, description="fewer are refused; 0: nothing need be there")
 
     @field_validator("uri")
     @classmethod
@@ -39,7 +42,9 @@ class Options(BaseModel):
         match = _URI.fullmatch(uri)
         if match is None:
             raise ValueError("should be s3://bucket or s3://bucket/prefix")
-        if not _BUCKET.fullmatch(match[1]):
+        if not match[1] and not match[2]:
+            raise ValueError("should name a prefix, as in s3:///prefix, where it names no bucket")
+        if match[1] and not _BUCKET.fullmatch(match[1]):
             raise ValueError(
                 "should name a bucket as S3 does: 3 to 63 of a-z, 0-9, hyphen and dot, a letter or digit at both ends"
             )
@@ -48,8 +53,14 @@ class Options(BaseModel):
         return uri
 
     @property
-    def bucket(self) -> str:
-        return self.uri.split("/")[2]
+    def store(self) -> Store:
+        """Where the bucket is.
+
+        Raises:
+            EnvironmentProblem: it is to be the one that releases go to, and there is none.
+        """
+        named = self.uri.split("/")[2]
+        return store.at(named) if named else store.known()
 
     @property
     def prefix(self) -> str:
@@ -73,10 +84,10 @@ def fetch(options: Options, request: Request) -> Iterator[Picture]:
     What was fetched before comes from `request.cache`, checked. Objects larger than MAX_OBJECT_BYTES are not read.
 
     Raises:
-        BadInput: fewer than two classes, or an object changed or vanished since it was listed.
+        BadInput: fewer classes than there should be, or an object changed or vanished since it was listed.
         EnvironmentProblem: the store is down, silent or damaged, refuses, has no such bucket; or the disk is full.
     """
-    with Bucket(store.at(options.bucket), options.workers + 1) as bucket:
+    with Bucket(options.store, options.workers + 1) as bucket:
         found = _find(options, bucket)
         wanted = [one.item for one in found if one.item.size <= MAX_OBJECT_BYTES]
         contents = download.objects(bucket, Cache(request.cache / "s3", bucket.store), wanted, options.workers)
@@ -101,7 +112,7 @@ def fingerprint(options: Options) -> str:
         BadInput, EnvironmentProblem: as for `fetch`.
     """
     digest = hashlib.sha256()
-    with Bucket(store.at(options.bucket), 1) as bucket:
+    with Bucket(options.store, 1) as bucket:
         for one in _find(options, bucket):
             digest.update(f"{one.path}\0{one.item.etag}\0{one.item.size}\n".encode())
     return digest.hexdigest()
@@ -122,10 +133,11 @@ def arrange(prefix: str, listed: Iterable[Listed]) -> list[Labelled]:
 def _find(options: Options, bucket: Bucket) -> list[Labelled]:
     found = arrange(options.prefix, bucket.listing(options.prefix))
     classes = sorted({one.label for one in found})
-    if len(classes) < 2:
+    if len(classes) < options.min_classes:
         shown = ", ".join(one_line(label, 60) for label in classes) or "no picture"
-        below = f"s3://{options.bucket}/{options.prefix}<class>/name.jpg"
+        below = f"s3://{bucket.store.bucket}/{options.prefix}<class>/name.jpg"
         raise BadInput(
-            f"origin s3: {options.uri} needs pictures of at least 2 classes, named as in {below}; found {shown}"
+            f"origin s3: {options.uri} needs pictures of at least {options.min_classes} classes, named as in {below}; "
+            f"found {shown}"
         )
     return found

@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
+from graft.core.dataset import Request
 from graft.hub import pointer, store
 from graft.hub.bucket import Bucket
+from tasks.adapters import manifest
+from tasks.origins import shapes
 from tests.conftest import Finished, Place
 from tests.store import Server
 from tests.tasks.conftest import git
@@ -23,7 +26,12 @@ from flows.retrain import retrain
 state = retrain(**json.loads(sys.argv[1]), return_state=True)
 print(json.dumps([state.type.value, state.name, state.message]))
 """
-LOOSE = ("publish.min_gain_points=-100", "retrain.margin_points=50", "retrain.max_latency_ratio=50")
+LOOSE = (
+    "data.target.inbox=true",
+    "publish.min_gain_points=-100",
+    "retrain.margin_points=50",
+    "retrain.max_latency_ratio=50",
+)
 
 
 class Retraining:
@@ -140,6 +148,24 @@ def test_a_worse_model_never_goes_live_and_the_reason_is_told(retraining: Retrai
     assert ear.heard[-1]["event"] == "refusal" and "accuracy against plants@v1" in ear.heard[-1]["text"]
     [lock] = retraining.kept("ls-tree", "--name-only", "retrain/plants", "dvc.lock")
     assert lock == "dvc.lock"  # what was found is kept
+
+
+def test_pictures_in_the_inbox_are_taken_by_the_next_run_and_no_other(retraining: Retraining, tmp_path: Path) -> None:
+    draws = shapes.fetch(shapes.Options(images_per_class=6), Request("any", 99, 32, tmp_path, role="target"))
+    sent = [one for one in draws if one.path.startswith(("clover/", "daisy/"))]
+    for one in sent:
+        path = tmp_path / one.path
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(one.data)
+    done = retraining.place.graft("inbox", "add", str(tmp_path))
+    assert done.returncode == 0 and f"sent {len(sent)} of {len(sent)} pictures of 2 classes" in done.stdout, done.stderr
+    assert "clover" in retraining.place.graft("inbox", "list").stdout
+
+    kind, name, _ = retraining.run(at_end="never")
+    assert kind == "COMPLETED" and name in ("Published", "Not promoted")
+    rows = manifest.read(retraining.place.root / ".graft" / "runs" / "1" / "data" / "manifest.parquet", "target")
+    assert sum(row.path.startswith("inbox/") for row in rows) == len(sent)
+    assert retraining.run(at_end="never")[1] == "Unchanged"
 
 
 def test_no_secret_is_left_behind(retraining: Retraining, s3: Server, ear: Ear) -> None:

@@ -9,7 +9,7 @@ import pytest
 from infra import policies
 from tests.store import NOBODIES, Server, connect
 
-PREFIXES = ("models", "stages", "history", "dvc", "conformance", "other")
+PREFIXES = ("models", "stages", "history", "dvc", "inbox", "conformance", "other")
 ALLOWED = {
     "puller": {"get": policies.READ, "put": (), "upload": (), "delete": ()},
     "trainer": {

@@ -145,15 +145,21 @@ def test_pictures_come_in_the_order_of_their_keys_with_what_the_store_says_of_th
 
 def test_a_bare_uri_in_the_settings_means_this_origin() -> None:
     chosen = resolve("tasks.origins", Choice.model_validate("s3://models/pictures"), "data.source.origin")
-    assert (chosen.options.bucket, chosen.options.prefix) == ("models", "pictures/")
+    assert (chosen.options.store.bucket, chosen.options.prefix) == ("models", "pictures/")
+
+
+def test_a_uri_without_a_bucket_means_the_one_of_the_releases(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAFT_BUCKET", "hub")
+    chosen = resolve("tasks.origins", Choice(name="s3", uri="s3:///inbox/plants"), "data.source.origin")
+    assert (chosen.options.store.bucket, chosen.options.prefix) == ("hub", "inbox/plants/")
 
 
 @pytest.mark.parametrize(
     ("uri", "wanted"),
     [
         ("https://models/x", "s3://bucket/prefix"),
-        ("s3://", "name a bucket as S3 does"),
-        ("s3:///prefix", "name a bucket as S3 does"),
+        ("s3://", "name a prefix, as in s3:///prefix"),
+        ("s3:///", "name a prefix, as in s3:///prefix"),
         ("s3://Models/x", "name a bucket as S3 does"),
         ("s3://ab/x", "name a bucket as S3 does"),
         ("s3://a..b/x", "name a bucket as S3 does"),

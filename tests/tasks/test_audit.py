@@ -174,4 +174,4 @@ def test_the_commands_say_it_in_a_line_and_by_their_exit_code(pushed: Stored, mo
     shutil.rmtree(pushed.root / ".graft", ignore_errors=True)
     assert place.graft("audit").returncode == 0
     refused = place.graft("audit", "--remote")
-    assert refused.returncode == 3 and refused.stderr.startswith("graft: no store is known")
+    assert refused.returncode == 3 and refused.stderr.startswith("graft: no store is named")

@@ -235,7 +235,7 @@ def no_bucket(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> str:
 def none_named(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.delenv("GRAFT_BUCKET")
     monkeypatch.chdir(stored.root)
-    return "no store is known"
+    return "no store is named"
 
 
 @pytest.mark.parametrize("fault", [nobody, wrong_secret, no_bucket, none_named])

@@ -31,13 +31,14 @@ class Entry(NamedTuple):
     problem: str = ""
 
 
-def class_folders(root: Path) -> list[Entry]:
+def class_folders(root: Path, fewest: int = 2) -> list[Entry]:
     """Every picture in `root/<class>/**`, class by class, in name order; hidden files and folders are left out.
 
     A link to a folder, or a folder that cannot be listed, is one entry with a problem.
 
     Raises:
-        BadInput: `root` cannot be listed, there are fewer than 2 class folders, one is empty, or its name is no text.
+        BadInput: `root` cannot be listed, there are fewer class folders than `fewest`, one is empty, or its name is no
+            text.
     """
     try:
         here = _visible(root)
@@ -47,9 +48,10 @@ def class_folders(root: Path) -> list[Entry]:
     links = sorted(one.name for one in here if _is_link_to_folder(one))
     for name in classes + links:
         _check_text(root / name)
-    if len(classes) < 2:
+    if len(classes) < fewest:
         found = ", ".join(one_line(name) for name in classes) or "none"
-        raise BadInput(f"origin folder: {one_line(str(root))!r} needs at least 2 class folders; found {found}")
+        wanted = "1 class folder" if fewest == 1 else f"{fewest} class folders"
+        raise BadInput(f"origin folder: {one_line(str(root))!r} needs at least {wanted}; found {found}")
     found_in = {name: sorted(_below(root, name), key=lambda one: one.name.split("/")) for name in classes}
     for name, entries in found_in.items():
         if not entries:

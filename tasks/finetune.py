@@ -158,10 +158,13 @@ class Bench:
             varied[section.training.augment],
             lambda done, total: tell(done / total),
             strong=varied["strong"],
-            unlabelled=self._unlabelled(drawn, seed),
+            unlabelled=self._unlabelled(drawn, seed) if self._uses_unlabelled(one.arm) else None,
             source=self.source,
             checkpoint=self.kept.checkpoint(one.name),
         )
+
+    def _uses_unlabelled(self, arm: str) -> bool:
+        return arm != "scratch" and getattr(self.choices.method.module, "USES_UNLABELLED", False)
 
     def _unlabelled(self, drawn: NDArray[np.int64], seed: int) -> NDArray[np.uint8] | None:
         """Training pictures whose labels this seed does not see."""

@@ -15,6 +15,7 @@ from graft.core.folds import folds
 from graft.core.sections import Choice
 
 FREEZES_BACKBONE = False
+USES_UNLABELLED = True
 NAME = "auto"
 
 

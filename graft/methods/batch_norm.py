@@ -15,6 +15,7 @@ from graft.core.budget import Budget
 from graft.core.fit import TrainData
 
 FREEZES_BACKBONE = False
+USES_UNLABELLED = True
 BATCH = 256
 
 

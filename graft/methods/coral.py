@@ -12,6 +12,7 @@ from graft.core.loop import Learner
 from graft.core.recipe import Recipe
 
 FREEZES_BACKBONE = False
+USES_UNLABELLED = True
 
 
 class Options(BaseModel):

@@ -13,6 +13,7 @@ from graft.core.fit import TrainData
 from graft.core.recipe import Recipe
 
 FREEZES_BACKBONE = False
+USES_UNLABELLED = True
 
 Teacher = Callable[[Any], Any]
 """Pictures (batch, size, size, channels) in [0, 255] to (batch, classes) logits, inside a graph."""

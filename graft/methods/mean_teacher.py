@@ -11,6 +11,7 @@ from graft.core.fit import TrainData
 from graft.core.recipe import Recipe
 
 FREEZES_BACKBONE = False
+USES_UNLABELLED = True
 
 
 class Options(BaseModel):

@@ -12,6 +12,7 @@ from graft.core.loop import Learner
 from graft.core.recipe import Recipe
 
 FREEZES_BACKBONE = False
+USES_UNLABELLED = True
 WIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 

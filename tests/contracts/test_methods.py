@@ -68,6 +68,16 @@ def plain(spec: Spec) -> Net:
     return Net(backbone, backbone.get_weights())
 
 
+class Unseen:
+    """Pictures that nobody may look at."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise AssertionError("a method that does not say USES_UNLABELLED looked at pictures without labels")
+
+    def __len__(self) -> int:
+        raise AssertionError("a method that does not say USES_UNLABELLED counted pictures without labels")
+
+
 @dataclass(frozen=True)
 class Adapted:
     """What one training left, looked at before the next one begins."""
@@ -86,7 +96,8 @@ def adapted(method: Plugin, net: Net, few: TrainData, tmp_path_factory: pytest.T
     from tasks.adapters import models
 
     file, before = tmp_path_factory.mktemp("model") / "model.keras", layers.flags(net.backbone)
-    model, history = net.adapt(method, few)
+    uses = getattr(method.module, "USES_UNLABELLED", False)
+    model, history = net.adapt(method, few if uses else replace(few, unlabelled=Unseen()))
     models.save(model, file)
     loaded = fit.predict(models.load(file), few.train.images)
     answers = fit.predict(model, few.train.images)

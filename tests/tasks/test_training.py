@@ -10,6 +10,7 @@ from graft.core import settings as settings_file
 from graft.core.dataset import Split
 from graft.core.errors import BadInput, GateRefused
 from graft.core.fit import TrainData
+from graft.core.sections import Choice
 from tasks import finetune, training
 from tasks.finetune import Bench, Training
 from tasks.training import Kept
@@ -83,7 +84,7 @@ def test_other_settings_or_data_begin_anew(place: Workspace, model: Any) -> None
 def bench(place: Workspace, **section: Any) -> Bench:
     """With four pictures of each of four classes to learn from; no file is read."""
     settings = settings_file.load(ROOT / "params.yaml")
-    wanted = settings.finetune.model_copy(update={"labels_per_class": 4, **section})
+    wanted = settings.finetune.model_copy(update={"labels_per_class": 4, "method": Choice(name="fixmatch"), **section})
     made = Bench(place, settings.model_copy(update={"finetune": wanted}), Kept(place.root))
     split = pictures(40, 4, 0)
     made.__dict__.update(
@@ -108,6 +109,7 @@ def test_the_rest_comes_without_labels_unless_it_is_not_wanted(place: Workspace)
     few = data(bench(place, max_unlabelled=5)).unlabelled
     assert few is not None and len(few) == 5
     assert data(bench(place, unlabelled="none")).unlabelled is None
+    assert data(bench(place, method=Choice(name="full"))).unlabelled is None
     assert data(bench(place, labels_per_class="all")).unlabelled is None
 
 

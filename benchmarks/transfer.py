@@ -4,9 +4,9 @@ On the default data (`make demo`, or `graft run --until extract`, has to have pa
 every number of labels and every seed: pretrain, fine-tune, and answer the test rows of seen and unseen styles once. A
 row tries its trials on the first seed and keeps the one that does best on that seed's validation rows, of which there
 are no more than labels; every row, the scratch net's too, has equally many trials. What is done stays in
-.graft/benchmarks and is not done again, not even after a change of code: remove the folder then. The result holds
-whatever is complete. Half of the unseen styles' pictures may serve without labels; the other half alone is asked, of
-every row.
+.graft/benchmarks, its answers in benchmarks/results, and is not done again, not even after a change of code: remove
+both then. The result holds whatever is complete. Half of the unseen styles' pictures may serve without labels; the
+other half alone is asked, of every row.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import record
+from benchmarks import answers, record
 from benchmarks.ingredients import ROWS, Row
 from benchmarks.material import SETS, Material
 from graft.core import bootstrap, fit, views
@@ -90,6 +90,7 @@ def main() -> None:
     if unknown := [name for name in given.rows if name not in known]:
         parser.error(f"no row is called {unknown[0]!r}; rows: {', '.join(known)}")
     bench = Bench(Workspace.find())
+    answers.restore(bench.folder)
     wanted = [known[name] for name in given.rows] or list(ROWS)
     for row in _teachers_first(wanted, known):
         for labels in given.labels:
@@ -104,6 +105,8 @@ def _teachers_first(wanted: Sequence[Row], known: dict[str, Row]) -> list[Row]:
 
 def _do(bench: "Bench", row: Row, labels: int, seeds: Sequence[int]) -> None:
     """Pretrain the row's backbone, try its trials, train the best one on every seed; each unless it is done."""
+    if _is_done(bench, row, labels, seeds):
+        return
     bench.material.prepare(row)
     bench.pretrained(row)
     tries = [Job(row, labels, seeds[0], trial) for trial in range(len(row.trials))]
@@ -112,6 +115,16 @@ def _do(bench: "Bench", row: Row, labels: int, seeds: Sequence[int]) -> None:
         best = max(range(len(tries)), key=lambda index: found[index]["rank"])
         workers.run([Job(row, labels, seed, best, answers=True) for seed in seeds], progress)
     files.write_json(bench.folder / f"{tries[0].name}.chosen.json", {"trial": best, "seeds": list(seeds)})
+
+
+def _is_done(bench: "Bench", row: Row, labels: int, seeds: Sequence[int]) -> bool:
+    """Whether all was answered; by a teacher, whether its models are here, too."""
+    said = _answers(bench, row, labels)
+    if said is None or said["seeds"] != list(seeds):
+        return False
+    jobs = [Job(row, labels, seed, said["trial"]) for seed in seeds]
+    teaches = any(other.teacher == row.name for other in ROWS)
+    return not teaches or all(Kept(bench.folder).finished(job.name) for job in jobs)
 
 
 @dataclass(frozen=True)
@@ -264,18 +277,19 @@ def _answers_file(bench: Bench, job: Job) -> Path:
 
 
 def _write(bench: Bench) -> None:
-    """The result of all that is complete."""
+    """The result of all that is complete, and what it was counted from."""
+    answers.keep(bench.folder)
     found = {
-        (row.name, labels): answers
+        (row.name, labels): said
         for row in ROWS
         for labels in LABELS
-        if (answers := _answers(bench, row, labels)) is not None
+        if (said := _answers(bench, row, labels)) is not None
     }
     rows = []
-    for (name, labels), answers in found.items():
+    for (name, labels), said in found.items():
         row = named(name)
         other = found.get((row.against, labels))
-        rows.append(_told(row, labels, answers, other if name != row.against else None))
+        rows.append(_told(row, labels, said, other if name != row.against else None))
     record.write("transfer", ("tensorflow", "keras", "numpy"), list(SEEDS), {"rows": rows})
 
 
@@ -297,8 +311,8 @@ def _answers(bench: Bench, row: Row, labels: int) -> dict[str, Any] | None:
     }
 
 
-def _told(row: Row, labels: int, answers: dict[str, Any], other: dict[str, Any] | None) -> dict[str, Any]:
-    rate, options = row.trials[answers["trial"]]
+def _told(row: Row, labels: int, said: dict[str, Any], other: dict[str, Any] | None) -> dict[str, Any]:
+    rate, options = row.trials[said["trial"]]
     told: dict[str, Any] = {
         "row": row.name,
         "source": row.source or None,
@@ -310,15 +324,15 @@ def _told(row: Row, labels: int, answers: dict[str, Any], other: dict[str, Any] 
         "teacher": row.teacher or None,
         "views": row.views,
         "labels_per_class": labels,
-        "seeds": answers["seeds"],
+        "seeds": said["seeds"],
         "trials": len(row.trials),
         "chosen": {"learning_rate": rate, **options},
-        "seconds": answers["seconds"],
+        "seconds": said["seconds"],
     }
     for name in SETS:
-        told[name] = _interval(100.0 * answers[name], "mean")
-        if other is not None and other["seeds"] == answers["seeds"]:
-            told[f"gain_{name}"] = _interval(100.0 * (answers[name] - other[name]), "points")
+        told[name] = _interval(100.0 * said[name], "mean")
+        if other is not None and other["seeds"] == said["seeds"]:
+            told[f"gain_{name}"] = _interval(100.0 * (said[name] - other[name]), "points")
     return told
 
 

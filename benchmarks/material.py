@@ -90,7 +90,8 @@ class Material:
         return self.folder / name
 
     def _read(self, workspace: Workspace, role: str, split: str) -> Split:
-        return arrays.read(workspace.packed(role, split))
+        held_out = split in SETS.values()
+        return arrays.read(workspace.held_out(role, split) if held_out else workspace.packed(role, split))
 
 
 def _together(splits: Sequence[Split]) -> Split:

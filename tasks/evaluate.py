@@ -1,121 +1,181 @@
 """evaluate: the test rows, read once; every arm on seen and unseen groups; what reuse gained, with its interval."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graft.core import bootstrap, fit
+from graft.core import dataset, evaluation, fit
+from graft.core.calibration import temperature
+from graft.core.evaluation import Resampling
+from graft.core.scores import Answers
 from graft.core.sections import Settings
-from graft.metrics import classification
 from tasks import stage, transferability
-from tasks.adapters import arrays, console, files, models
+from tasks.adapters import arrays, console, files, manifest, models
 from tasks.adapters.files import written_aside
 from tasks.choices import Choices
+from tasks.gate import rules
 from tasks.workspace import ARMS, Workspace
 
 SETS = {"seen": "test", "unseen": "unseen"}
-SCORES = ("accuracy", "macro_recall", "macro_f1")
 
-Answers = dict[str, NDArray[np.float32]]
-"""By arm: probabilities (seeds, rows, classes) float32."""
+Logits = NDArray[np.float32]
+"""(seeds, rows, classes)."""
 
 
 def evaluate(workspace: Workspace, settings: Settings, choices: Choices) -> None:
     """Write reports/evaluation.json, reports/transferability.json, every prediction, and the plots' data.
 
-    Without a second test set (an origin without groups) `unseen` is null everywhere.
+    Probabilities are calibrated as those of the file that ships: by a temperature for each model, from the validation
+    rows that it was chosen by. Without a second test set (an origin without groups) `unseen` is null everywhere.
     """
     classes = files.read_json(workspace.classes)["target"]
     tried = files.read_json(workspace.finetune_report)
-    report: dict[str, Any] = {arm: {} for arm in ARMS} | {"gain": {}}
-    predictions: list[dict[str, Any]] = []
-    n_test: dict[str, int] = {}
     with console.progress("evaluate") as progress:
-        for index, (name, split) in enumerate(SETS.items()):
-            if not workspace.packed("target", split).exists():
-                report["gain"][name] = None
-                report |= {arm: report[arm] | {name: None} for arm in ARMS}
-                continue
-            labels, answers = _answers(workspace, settings, split, progress, index)
-            n_test[name] = len(labels)
-            for arm in ARMS:
-                report[arm][name] = _arm_scores(answers[arm], labels, settings)
-            report["gain"][name] = _gain(answers, labels, settings)
-            predictions += _rows(name, labels, answers, settings)
-            if name == "seen":
-                _write_plots(workspace, labels, answers, classes)
+        judged = {
+            name: _judged(
+                workspace,
+                settings,
+                split,
+                lambda done, index=index: progress(round(100 * (index + done)), 100 * len(SETS)),
+            )
+            for index, (name, split) in enumerate(SETS.items())
+            if workspace.held_out("target", split).exists()
+        }
+    how = Resampling(settings.evaluate.bootstrap, settings.seed)
+    report: dict[str, Any] = {arm: {name: None for name in SETS} for arm in ARMS} | {"gain": dict.fromkeys(SETS)}
+    for name, one in judged.items():
+        for arm in ARMS:
+            report[arm][name] = _arm_report(one, arm, how)
+        report["gain"][name] = evaluation.gain(one.arms["transfer"], one.arms["scratch"], how)
     report |= {
+        "comparisons": evaluation.comparisons(
+            {name: one.arms for name, one in judged.items()}, {name: one.votes for name, one in judged.items()}, how
+        ),
+        "other_kind": _other_kind(workspace, settings, judged),
         "source": _source_accuracy(workspace, choices),
         "labels_per_class": settings.finetune.labels_per_class,
         "seeds": list(settings.evaluate.seeds),
         "steps": settings.finetune.steps,
+        "top_k": settings.evaluate.top_k,
         "learning_rates_tried": {arm: tried[arm]["learning_rates_tried"] for arm in ARMS},
         "learning_rate": {arm: tried[arm]["learning_rate"] for arm in ARMS},
-        "n_test": n_test,
+        "temperature": {arm: list(judged["seen"].temperatures[arm]) for arm in ARMS},
+        "n_test": {name: len(one.labels) for name, one in judged.items()},
         "n_classes": len(classes),
     }
-    _write_predictions(workspace, predictions)
+    _write_predictions(workspace, [row for name, one in judged.items() for row in _rows(name, one, settings)])
+    _write_plots(workspace, judged["seen"], classes)
     transferability.write(workspace, settings, choices)
     files.write_json(workspace.evaluation, report)
 
 
-def _answers(
-    workspace: Workspace, settings: Settings, split: str, progress: Any, part: int
-) -> tuple[NDArray[np.int64], Answers]:
-    rows = arrays.read(workspace.packed("target", split))
-    seeds, answers = settings.evaluate.seeds, {}
-    total = len(SETS) * len(ARMS)
-    for index, arm in enumerate(ARMS):
-        logits = [fit.predict(models.load(workspace.classifier(arm, seed)), rows.images) for seed in seeds]
-        answers[arm] = np.stack([fit.softmax(one) for one in logits])
-        progress(part * len(ARMS) + index + 1, total)
-    return rows.labels, answers
+@dataclass(frozen=True)
+class Judged:
+    """One test set and what every arm's models said of it.
 
+    Attributes:
+        labels: (n,) int64.
+        groups: of each row; "" where the data name none.
+        logits: by arm.
+        temperatures: by arm, one per seed.
+        known: by arm, each seed's answers to the validation rows that it was chosen by.
+        top_k: how many of the most probable classes count for top_k_accuracy.
+    """
 
-def _arm_scores(probabilities: NDArray[np.float32], labels: NDArray[np.int64], settings: Settings) -> dict[str, Any]:
-    predicted, n_classes = probabilities.argmax(axis=2), probabilities.shape[2]
-    tables = [classification.from_confusion(classification.confusion(labels, one, n_classes)) for one in predicted]
-    scores: dict[str, Any] = {}
-    for score in SCORES:
+    labels: NDArray[np.int64]
+    groups: list[str]
+    logits: Mapping[str, Logits]
+    temperatures: Mapping[str, tuple[float, ...]]
+    known: Mapping[str, list[Answers]]
+    top_k: int
 
-        def statistic(seeds: NDArray[np.int64], rows: NDArray[np.int64], score: str = score) -> float:
-            values = [
-                classification.from_confusion(classification.confusion(labels[rows], predicted[seed][rows], n_classes))[
-                    score
-                ]
-                for seed in seeds
-            ]
-            return float(np.mean(values))
+    @cached_property
+    def probabilities(self) -> dict[str, NDArray[np.float32]]:
+        return {arm: _softened(logits, self.temperatures[arm]) for arm, logits in self.logits.items()}
 
-        estimate = _interval(statistic, len(predicted), len(labels), settings)
-        scores[score] = {
-            "mean": estimate.mean,
-            "ci95": estimate.ci95,
-            "per_seed": [table[score] for table in tables],
+    @cached_property
+    def arms(self) -> dict[str, list[Answers]]:
+        """By arm, each seed's answers."""
+        return {
+            arm: [Answers.of(self.labels, one, self.top_k) for one in each] for arm, each in self.probabilities.items()
         }
-    return scores
+
+    @cached_property
+    def votes(self) -> dict[str, Answers]:
+        """By arm, what its seeds say together."""
+        return {arm: Answers.of(self.labels, each.mean(axis=0)) for arm, each in self.probabilities.items()}
 
 
-def _gain(answers: Answers, labels: NDArray[np.int64], settings: Settings) -> dict[str, Any]:
-    """Accuracy of transfer minus scratch in percentage points: paired by row and by seed."""
-    hits = {arm: (answers[arm].argmax(axis=2) == labels).astype(np.float64) for arm in ("transfer", "scratch")}
-    difference = 100.0 * (hits["transfer"] - hits["scratch"])
-    n_seeds, n_rows = difference.shape
+def _judged(workspace: Workspace, settings: Settings, split: str, progress: Any) -> Judged:
+    rows, seeds = arrays.read(workspace.held_out("target", split)), settings.evaluate.seeds
+    logits: dict[str, Logits] = {}
+    temperatures: dict[str, tuple[float, ...]] = {}
+    known: dict[str, list[Answers]] = {}
+    for index, arm in enumerate(ARMS):
+        trained = [models.load(workspace.classifier(arm, seed)) for seed in seeds]
+        logits[arm] = np.stack([fit.predict(model, rows.images) for model in trained])
+        chosen_by = [_validation(workspace, settings, seed) for seed in seeds]
+        said = [fit.predict(model, one.images) for model, one in zip(trained, chosen_by, strict=True)]
+        temperatures[arm] = tuple(temperature(one, by.labels) for one, by in zip(said, chosen_by, strict=True))
+        known[arm] = [
+            Answers.of(by.labels, fit.softmax(one / np.float32(warmth)))
+            for one, by, warmth in zip(said, chosen_by, temperatures[arm], strict=True)
+        ]
+        progress((index + 1) / len(ARMS))
+    return Judged(rows.labels, _groups(workspace, split), logits, temperatures, known, settings.evaluate.top_k)
 
-    def statistic(seeds: NDArray[np.int64], rows: NDArray[np.int64]) -> float:
-        return float(difference[np.ix_(seeds, rows)].mean())
 
-    estimate = _interval(statistic, n_seeds, n_rows, settings)
+def _softened(logits: Logits, temperatures: tuple[float, ...]) -> NDArray[np.float32]:
+    each = zip(logits, temperatures, strict=True)
+    return np.stack([fit.softmax(one / np.float32(warmth)) for one, warmth in each])
+
+
+def _validation(workspace: Workspace, settings: Settings, seed: int) -> dataset.Split:
+    """The validation rows that this seed's training saw: more labels than those, a user would not have."""
+    rows = arrays.read(workspace.packed("target", "validation"))
+    per_class, n_classes = settings.finetune.per_class, len(files.read_json(workspace.classes)["target"])
+    return rows.take(dataset.draw_validation(rows.labels, n_classes, per_class, seed))
+
+
+def _groups(workspace: Workspace, split: str) -> list[str]:
+    """Of each packed row, in their order; see extract."""
+    left_out = {(one.domain, one.path) for one in rules.read(workspace.rejected)}
+    rows = manifest.read(workspace.manifest, "target", split)
+    return [row.group for row in rows if (row.domain, row.path) not in left_out]
+
+
+def _arm_report(one: Judged, arm: str, how: Resampling) -> dict[str, Any]:
+    raw = [Answers.of(one.labels, fit.softmax(logits)).scores() for logits in one.logits[arm]]
     return {
-        "points": estimate.mean,
-        "ci95": estimate.ci95,
-        "per_seed": [float(value) for value in difference.mean(axis=1)],
+        **evaluation.arm_scores(one.arms[arm], how),
+        "uncalibrated": {
+            name: float(np.mean([scores[name] for scores in raw]))
+            for name in ("log_loss", "brier", "expected_calibration_error")
+        },
+        "groups": evaluation.groups(one.arms[arm], one.groups, how),
+        "abstention": evaluation.abstention(one.arms[arm], one.known[arm]),
     }
 
 
-def _interval(statistic: Any, n_seeds: int, n_rows: int, settings: Settings) -> bootstrap.Estimate:
-    return bootstrap.interval(statistic, n_seeds, n_rows, settings.evaluate.bootstrap, settings.seed)
+def _other_kind(workspace: Workspace, settings: Settings, judged: Mapping[str, Judged]) -> dict[str, Any]:
+    """Does transfer notice what it was not made for? The source's test pictures, and the target's unseen groups."""
+    arm, seen = "transfer", judged["seen"]
+    found = {}
+    if workspace.held_out("source", "test").exists():
+        others = arrays.read(workspace.held_out("source", "test")).images
+        sure = []
+        for seed, warmth in zip(settings.evaluate.seeds, seen.temperatures[arm], strict=True):
+            logits = fit.predict(models.load(workspace.classifier(arm, seed)), others)
+            sure.append(fit.softmax(logits / np.float32(warmth)).max(axis=1).astype(np.float64))
+        found[settings.data.source.name] = evaluation.other_kind(seen.arms[arm], sure)
+    if "unseen" in judged:
+        sure = [one.confidence for one in judged["unseen"].arms[arm]]
+        found["unseen"] = evaluation.other_kind(seen.arms[arm], sure)
+    return found
 
 
 def _source_accuracy(workspace: Workspace, choices: Choices) -> dict[str, Any]:
@@ -123,28 +183,29 @@ def _source_accuracy(workspace: Workspace, choices: Choices) -> dict[str, Any]:
     model = models.load(workspace.pretrained / f"{choices.backbone.name}.keras")
     accuracy: dict[str, float | None] = {}
     for name, split in SETS.items():
-        if workspace.packed("source", split).exists():
-            rows = arrays.read(workspace.packed("source", split))
+        if workspace.held_out("source", split).exists():
+            rows = arrays.read(workspace.held_out("source", split))
             accuracy[name] = float(np.mean(fit.predict(model, rows.images).argmax(axis=1) == rows.labels))
         else:
             accuracy[name] = None
     return {"accuracy": accuracy}
 
 
-def _rows(name: str, labels: NDArray[np.int64], answers: Answers, settings: Settings) -> list[dict[str, Any]]:
+def _rows(name: str, one: Judged, settings: Settings) -> list[dict[str, Any]]:
     return [
         {
             "arm": arm,
             "seed": seed,
             "set": name,
             "row": row,
+            "group": one.groups[row],
             "label": int(label),
-            "predicted": int(probabilities[row].argmax()),
-            "probability": float(probabilities[row].max()),
+            "predicted": int(said.predicted[row]),
+            "probability": float(said.confidence[row]),
         }
         for arm in ARMS
-        for seed, probabilities in zip(settings.evaluate.seeds, answers[arm], strict=True)
-        for row, label in enumerate(labels)
+        for seed, said in zip(settings.evaluate.seeds, one.arms[arm], strict=True)
+        for row, label in enumerate(one.labels)
     ]
 
 
@@ -156,24 +217,24 @@ def _write_predictions(workspace: Workspace, rows: list[dict[str, Any]]) -> None
         pq.write_table(pa.Table.from_pylist(rows), aside, compression="zstd")
 
 
-def _write_plots(workspace: Workspace, labels: NDArray[np.int64], answers: Answers, classes: list[str]) -> None:
-    """Confusion of the transfer arm and recall per class, over all seeds, on seen groups."""
-    predicted = answers["transfer"].argmax(axis=2)
+def _write_plots(workspace: Workspace, seen: Judged, classes: list[str]) -> None:
+    """Confusion of the transfer arm and scores per class, over all seeds, on seen groups."""
     files.write_csv(
         workspace.confusion,
         [
             {"actual": classes[label], "predicted": classes[guess]}
-            for one in predicted
-            for label, guess in zip(labels, one, strict=True)
+            for one in seen.arms["transfer"]
+            for label, guess in zip(one.labels, one.predicted, strict=True)
         ],
     )
-    recalls = []
-    for arm in ARMS:
-        guesses = answers[arm].argmax(axis=2)
-        for index, name in enumerate(classes):
-            hits = guesses[:, labels == index] == index
-            recalls.append({"class": name, "arm": arm, "recall": round(float(hits.mean()), 4)})
-    files.write_csv(workspace.per_class, recalls)
+    files.write_csv(
+        workspace.per_class,
+        [
+            {"class": name, "arm": arm} | {score: round(value, 4) for score, value in scores.items()}
+            for arm in ARMS
+            for name, scores in zip(classes, evaluation.per_class(seen.arms[arm]), strict=True)
+        ],
+    )
 
 
 if __name__ == "__main__":

@@ -123,9 +123,9 @@ def _write(folder: Path, content: dict[str, bytes], refused: bool) -> None:
 def _test_rows(workspace: Workspace) -> Split:
     """Every test picture of the target, seen groups first."""
     parts = [
-        arrays.read(workspace.packed("target", split))
+        arrays.read(workspace.held_out("target", split))
         for split in ("test", "unseen")
-        if workspace.packed("target", split).exists()
+        if workspace.held_out("target", split).exists()
     ]
     return Split(
         np.concatenate([np.asarray(part.images) for part in parts]),

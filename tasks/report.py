@@ -11,8 +11,8 @@ import numpy as np
 from graft.core import outlook
 from graft.core import settings as settings_file
 from graft.core.report import Facts, render
+from graft.core.scores import confusion
 from graft.core.sections import Settings
-from graft.metrics.classification import confusion
 from tasks.adapters import arrays, files
 from tasks.workspace import ARMS, ROLES, STAGES, Workspace
 
@@ -203,7 +203,7 @@ def _mistakes(workspace: Workspace, classes: list[str]) -> list[tuple[str, str, 
     wrong = sorted((one for one in answers if one["predicted"] != one["label"]), key=lambda one: one["probability"])
     surest = {one["row"]: one for one in wrong}  # of the seeds that got a picture wrong, the surest one
     worst = sorted(surest.values(), key=lambda one: -one["probability"])[:MISTAKES]
-    images = arrays.read(workspace.packed("target", "test")).images
+    images = arrays.read(workspace.held_out("target", "test")).images
     return [
         (classes[one["label"]], classes[one["predicted"]], one["probability"], np.asarray(images[one["row"]]))
         for one in worst

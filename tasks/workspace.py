@@ -7,6 +7,8 @@ from graft.core.errors import BadInput
 
 ROLES = ("source", "target")
 ARMS = ("transfer", "scratch", "article")
+HELD_OUT = ("test", "unseen")
+"""Splits that models are measured on, and never learn from or are chosen by."""
 STAGES = ("ingest", "validate", "extract", "pretrain", "finetune", "evaluate", "export")
 
 
@@ -129,7 +131,19 @@ class Workspace:
         return self.root / "features"
 
     def packed(self, role: str, split: str) -> Path:
-        """Folder of `images.npy` (n, size, size, 3) uint8 and `labels.npy` (n,) int64."""
+        """Folder of `images.npy` (n, size, size, 3) uint8 and `labels.npy` (n,) int64; of rows to learn or choose from.
+
+        Raises:
+            ValueError: for the rows that models are measured on.
+        """
+        if split in HELD_OUT:
+            raise ValueError(f"{split} rows have no say in any model: only what measures reads them, by held_out")
+        return self.features / role / split
+
+    def held_out(self, role: str, split: str) -> Path:
+        """The same for `test` and `unseen`: for evaluate and its report, and for export's proof of the files."""
+        if split not in HELD_OUT:
+            raise ValueError(f"{split} is not held out")
         return self.features / role / split
 
     @property

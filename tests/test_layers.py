@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.workspace import STAGES
+from tasks.workspace import HELD_OUT, STAGES, Workspace
 
 ROOT = Path(__file__).parents[1]
 LAYERS = ("flows", "tasks", "graft", "infra")
@@ -23,6 +23,52 @@ OUTSIDE = {  # module: where it may be imported
     "boto3": ("graft/hub/", "tasks/origins/s3.py", "tasks/origins/_s3/"),
     "botocore": ("graft/hub/", "tasks/origins/s3.py", "tasks/origins/_s3/"),
 }
+
+
+MEASURES = {"tasks/evaluate.py", "tasks/export.py", "tasks/report.py"}
+"""What may read packed test rows: the evaluation, the proof of the exported files, and the page that shows mistakes."""
+
+
+def readers_of_test_rows(root: Path) -> set[str]:
+    """Files that ask for packed test rows, or put their folder's name together themselves."""
+    found = set()
+    for path in [one for layer in LAYERS for one in (root / layer).rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            asks = isinstance(node, ast.Attribute) and node.attr == "held_out"
+            spells = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and _names_test_rows(node.right)
+            if asks or spells:
+                found.add(path.relative_to(root).as_posix())
+    return found
+
+
+def _names_test_rows(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and str(node.value).split("/")[-1] in HELD_OUT
+
+
+def test_test_rows_are_read_by_what_measures_alone() -> None:
+    assert readers_of_test_rows(ROOT) == MEASURES
+
+
+def test_reading_test_rows_elsewhere_is_noticed(tmp_path: Path) -> None:
+    texts = {
+        "asks": "rows = arrays.read(workspace.held_out('target', 'test'))",
+        "spells": "rows = arrays.read(workspace.features / 'target' / 'test')",
+        "learns": "rows = arrays.read(workspace.packed('target', 'train'))",
+    }
+    (tmp_path / "tasks").mkdir()
+    for name, text in texts.items():
+        (tmp_path / "tasks" / f"{name}.py").write_text(text)
+    assert readers_of_test_rows(tmp_path) == {"tasks/asks.py", "tasks/spells.py"}
+
+
+@pytest.mark.parametrize("split", HELD_OUT)
+def test_who_learns_is_not_given_test_rows(split: str, tmp_path: Path) -> None:
+    place = Workspace(tmp_path)
+    with pytest.raises(ValueError, match="have no say in any model"):
+        place.packed("target", split)
+    assert place.held_out("target", split) == tmp_path / "features" / "target" / split
+    with pytest.raises(ValueError, match="is not held out"):
+        place.held_out("target", "train")
 
 
 def imports(root: Path, path: Path) -> Iterator[tuple[int, str, bool]]:

@@ -162,10 +162,15 @@ class Finetune(Tuned):
 
 
 class Evaluate(Section):
-    """Seeds of the comparison (a count or a list) and the bootstrap behind its intervals."""
+    """Seeds of the comparison (a count or a list), the draws behind its intervals, and what counts as nearly right.
+
+    Attributes:
+        top_k: for top_k_accuracy the true class is to be among so many of the most probable.
+    """
 
     seeds: tuple[Annotated[int, Field(ge=0, le=2**31 - 1)], ...] = Field(min_length=1, max_length=100)
     bootstrap: int = Field(ge=100, le=1_000_000)
+    top_k: int = Field(default=3, ge=1, le=100)
 
     @field_validator("seeds", mode="before")
     @classmethod

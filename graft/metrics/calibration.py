@@ -4,15 +4,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-SMALLEST = 1e-12
-"""A probability of 0 for what turns out true would make the log loss infinite."""
+from graft.core.scores import BINS, Answers, calibration_error
 
 
 class Options(BaseModel):
     """How many bins of equal width the confidence is sorted into."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-    bins: int = Field(default=15, ge=2, le=1000)
+    bins: int = Field(default=BINS, ge=2, le=1000)
 
 
 def score(options: Options, labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> dict[str, float]:
@@ -30,19 +29,9 @@ def score(options: Options, labels: NDArray[np.int64], probabilities: NDArray[np
     Raises:
         ValueError: there are no rows, or the shapes do not fit.
     """
-    if len(labels) == 0 or probabilities.shape[:1] != labels.shape:
-        raise ValueError(f"{labels.shape} labels and {probabilities.shape} probabilities cannot be scored")
-    wide = probabilities.astype(np.float64)
-    true = wide[np.arange(len(labels)), labels]
-    brier = (wide**2).sum(axis=1) - 2 * true + 1
+    answers = Answers.of(labels, probabilities)
     return {
-        "log_loss": float(-np.log(np.maximum(true, SMALLEST)).mean()),
-        "brier": float(brier.mean()),
-        "expected_calibration_error": _gap(wide.max(axis=1), wide.argmax(axis=1) == labels, options.bins),
+        "log_loss": float(answers.log_loss.mean()),
+        "brier": float(answers.brier.mean()),
+        "expected_calibration_error": calibration_error(answers.confidence, answers.hits, options.bins),
     }
-
-
-def _gap(confidence: NDArray[np.float64], hits: NDArray[np.bool_], bins: int) -> float:
-    index = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    surplus = np.bincount(index, confidence - hits, minlength=bins)
-    return float(np.abs(surplus).sum() / len(hits))

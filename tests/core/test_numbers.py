@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from graft.core import bootstrap, proof
+from graft.core import proof
 from graft.core.dataset import Split, draw_per_class
 from graft.core.errors import one_line
 
@@ -28,28 +28,6 @@ def test_taking_rows_leaves_the_split_alone() -> None:
     taken = split.take(np.array([2, 0]))
     taken.images[:] = 0
     assert split.images[2, 0, 0, 0] == 8 and taken.labels.tolist() == [2, 0]
-
-
-def test_an_interval_covers_the_truth_about_as_often_as_it_says() -> None:
-    generator = np.random.default_rng(0)
-    covered = 0
-    for trial in range(100):
-        hits = (generator.random((1, 200)) < 0.7).astype(float)
-        estimate = bootstrap.interval(lambda s, r, h=hits: float(h[np.ix_(s, r)].mean()), 1, 200, 200, trial)
-        covered += estimate.low <= 0.7 <= estimate.high
-        assert estimate.mean == pytest.approx(hits.mean())
-    assert 88 <= covered <= 99
-
-
-def test_pairing_narrows_the_interval_of_a_difference() -> None:
-    generator = np.random.default_rng(1)
-    hard = generator.random(400) < 0.5  # both arms fail on the same hard rows
-    one, other = hard.astype(float), (hard & (generator.random(400) < 0.9)).astype(float)
-    paired = bootstrap.interval(lambda s, r: float((one - other)[r].mean()), 1, 400, 500, 0)
-    alone = [bootstrap.interval(lambda s, r, x=x: float(x[r].mean()), 1, 400, 500, 0) for x in (one, other)]
-    assert paired.high - paired.low < 0.5 * sum(each.high - each.low for each in alone)
-    nothing = bootstrap.interval(lambda s, r: float((one - one)[r].mean()), 3, 400, 100, 0)
-    assert nothing.ci95 == [0.0, 0.0]
 
 
 def test_a_file_is_compared_class_by_class() -> None:

@@ -139,6 +139,41 @@ def curves(rows: Sequence[Mapping[str, Any]], key: str, label: str, scale: float
         return _svg(figure, f"curves-{key}", f"Learning curves: {label} over steps for each arm")
 
 
+def abstention(curves: Mapping[str, Sequence[Sequence[float]]]) -> Markup:
+    """By arm, [coverage, accuracy] in [0, 1]: what is right of the surest answers, from few of them to all."""
+    with _canvas(520, 300) as figure:
+        axes = figure.subplots()
+        for arm, points in curves.items():
+            colour, marker = ARMS.get(arm, (_MUTED, "v"))
+            coverage, accuracy = (100 * np.array(values) for values in zip(*points, strict=True))
+            axes.plot(coverage, accuracy, f"{marker}-", color=colour, linewidth=2, markersize=4, label=arm)
+        axes.set(xlabel="pictures that are answered, the surest first, %", ylabel="of those right, %")
+        axes.set_ylim(top=101)
+        figure.legend(loc="outside upper left", ncols=3)
+        return _svg(figure, "abstention", "Accuracy over coverage of each arm; the thresholds are in the table")
+
+
+def groups(arms: Mapping[str, Mapping[str, Any]]) -> Markup:
+    """By arm and named group of test pictures, accuracy with its 95 % interval."""
+    names = list(dict.fromkeys(name for found in arms.values() for name in found))
+    with _canvas(520, 70 + 34 * len(names)) as figure:
+        axes = figure.subplots()
+        for index, (arm, found) in enumerate(arms.items()):
+            shift = 0.5 * (index - (len(arms) - 1) / 2) / max(1, len(arms))
+            colour, marker = ARMS[arm]
+            for row, name in enumerate(names):
+                if name in found:
+                    low, high = (100 * value for value in found[name]["accuracy"]["ci95"])
+                    axes.plot([low, high], [row + shift] * 2, color=colour, linewidth=2, alpha=0.6)
+                    mean = 100 * found[name]["accuracy"]["mean"]
+                    axes.plot([mean], [row + shift], marker, color=colour, markersize=6)
+            axes.plot([], [], marker, color=colour, label=arm)
+        _rows(axes, names)
+        axes.set_xlabel("accuracy, %")
+        figure.legend(loc="outside upper left", ncols=3)
+        return _svg(figure, "groups", "Accuracy on each named group of test pictures, with 95% intervals")
+
+
 def directions(found: Mapping[str, Any], source: str, target: str) -> Markup:
     """Both domains along the source's directions: variance along PCA's, Fisher's criterion along LDA's."""
     panels = [

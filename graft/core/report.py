@@ -18,6 +18,9 @@ from graft.core import figures, outlook
 STAGES = ("ingest", "validate", "extract", "pretrain", "finetune", "evaluate", "export")
 SCORES = {"accuracy": "accuracy", "macro_recall": "macro recall", "macro_f1": "macro-F1"}
 
+MORE_SCORES = {"macro_precision": "macro precision", "top_k_accuracy": "true class among the top {}"}
+ERRORS = {"log_loss": "log loss, nats", "brier": "Brier score", "expected_calibration_error": "calibration error"}
+
 _CELL_PX, _MISTAKE_PX = 56, 96
 _SHEETS = 2  # a domain's classes stand in this many blocks, side by side where there is room
 
@@ -185,6 +188,10 @@ def _context(facts: Facts) -> dict[str, Any]:
         "verdicts": {name: outlook.verdict(one) for name, one in gains.items()},
         "gains": gains,
         "results": results,
+        "more_scores": _more_scores(evaluation),
+        "comparisons": evaluation.get("comparisons") or [],
+        "thresholds": _thresholds(evaluation),
+        "groups": _groups(evaluation),
         "outlook": outlook.told(facts.transferability, evaluation["gain"]),
         "scores": SCORES,
         "labels_count": len(_labels(facts)),
@@ -204,6 +211,41 @@ def _context(facts: Facts) -> dict[str, Any]:
     }
 
 
+def _more_scores(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """Titles, and a row per arm and set: shares with their intervals, then errors as plain numbers; empty without."""
+    titles = {name: title.format(evaluation.get("top_k")) for name, title in MORE_SCORES.items()}
+    rows = []
+    for name in figures.SETS:
+        for arm in figures.ARMS:
+            scores = evaluation.get(arm, {}).get(name) or {}
+            if all(one in scores for one in (*MORE_SCORES, *ERRORS)):
+                cells = [score_text(scores[one]) for one in MORE_SCORES]
+                rows.append((arm, name, cells + [f"{scores[one]['mean']:.3f}" for one in ERRORS]))
+    return {"titles": [*titles.values(), *ERRORS.values()], "rows": rows} if rows else {}
+
+
+def _thresholds(evaluation: Mapping[str, Any]) -> list[tuple[str, Mapping[str, float]]]:
+    """(set, threshold) of transfer."""
+    return [
+        (name, one)
+        for name in figures.SETS
+        for one in ((evaluation["transfer"].get(name) or {}).get("abstention") or {}).get("thresholds", ())
+    ]
+
+
+def _groups(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """By arm the named groups of all sets together; empty if the data name none."""
+    found = {
+        arm: {
+            group: one
+            for name in figures.SETS
+            for group, one in ((evaluation.get(arm, {}).get(name) or {}).get("groups") or {}).items()
+        }
+        for arm in figures.ARMS
+    }
+    return {arm: groups for arm, groups in found.items() if groups}
+
+
 def _charts(facts: Facts, recalls: list[Recall]) -> dict[str, Any]:
     charts: dict[str, Any] = {"accuracy": figures.accuracy(facts.evaluation), "gain": figures.gain(facts.evaluation)}
     if recalls:
@@ -212,6 +254,11 @@ def _charts(facts: Facts, recalls: list[Recall]) -> dict[str, Any]:
         charts["recalls"] = figures.recalls([(one.label, one.scratch, one.transfer) for one in shown])
     if facts.confusion is not None and facts.confusion.sum():
         charts["confusion"] = figures.confusion(*worst(facts.confusion, _labels(facts)))
+    if groups := _groups(facts.evaluation):
+        charts["groups"] = figures.groups(groups)
+    sure = {arm: (facts.evaluation.get(arm, {}).get("seen") or {}).get("abstention") for arm in figures.ARMS}
+    if curves := {arm: one["curve"] for arm, one in sure.items() if one}:
+        charts["abstention"] = figures.abstention(curves)
     if rows := _chosen(facts):
         charts["val_accuracy"] = figures.curves(rows, "val_accuracy", "accuracy on validation rows, %", 100)
         charts["val_loss"] = figures.curves(rows, "val_loss", "loss on validation rows")

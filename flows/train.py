@@ -1,4 +1,4 @@
-"""train: ingest > validate > extract > pretrain > finetune > evaluate > export, a Prefect task per stage."""
+"""train: ingest > validate > extract > pretrain > finetune > evaluate > curve > export, a Prefect task per stage."""
 
 import os
 from collections.abc import Sequence, Set
@@ -22,7 +22,7 @@ from tasks.fetch import origins_changed
 from tasks.ingest import fingerprints
 from tasks.workspace import STAGES, Workspace
 
-Stage = Literal["ingest", "validate", "extract", "pretrain", "finetune", "evaluate", "export"]
+Stage = Literal["ingest", "validate", "extract", "pretrain", "finetune", "evaluate", "curve", "export"]
 
 REFUSED, UNAVAILABLE, CRASHED = "Refused", "Unavailable", "Crashed"
 EXIT_CODES = {REFUSED: 1, UNAVAILABLE: 3, CRASHED: 3}

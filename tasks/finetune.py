@@ -59,7 +59,7 @@ def finetune(workspace: Workspace, settings: Settings, choices: Choices) -> None
         training.kept(workspace, "finetune", *_decides(workspace, settings)) as kept,
         files.folder_aside(workspace.finetuned) as folder,
         console.progress("finetune") as progress,
-        Workers(_train_one, Bench(workspace, settings, kept), most) as workers,
+        Workers(train_one, Bench(workspace, settings, kept), most) as workers,
     ):
         total = len(tries) + len(ARMS) * len(seeds)
         tried = list(zip(tries, workers.run(tries, training.part(progress, 0, total)), strict=True))
@@ -176,7 +176,7 @@ class Bench:
         return np.asarray(self.train.images[np.sort(picked)])
 
 
-def _train_one(bench: Bench, one: Training, tell: Tell) -> History:
+def train_one(bench: Bench, one: Training, tell: Tell) -> History:
     """The history of one training, its classifier kept; an empty history if it diverged."""
     done: History | None = bench.kept.finished(one.name)
     if done:

@@ -6,7 +6,7 @@ from graft.core import figures
 from graft.core.report import worst
 from tasks import report
 from tasks.adapters import files
-from tasks.workspace import Workspace
+from tasks.workspace import ARMS, Workspace
 
 
 def learning(workspace: Workspace, stage: str) -> str:
@@ -24,6 +24,13 @@ def confusion(workspace: Workspace) -> str:
     classes = files.read_json(workspace.classes)["target"]
     counts = report.confused(workspace, classes)
     return _alone(figures.confusion(*worst(counts, classes)) if counts.sum() else None)
+
+
+def labels(workspace: Workspace) -> str:
+    """Accuracy over labels per class on the seen test set; "" if that was not measured."""
+    found = files.read_json(workspace.curve_report)
+    told = found.get("sets", {}).get("seen")
+    return _alone(figures.labels_curve("seen", found["labels"], {arm: told[arm] for arm in ARMS}) if told else None)
 
 
 def _alone(chart: Any) -> str:

@@ -46,6 +46,7 @@ def facts(workspace: Workspace) -> Facts:
         evaluation=evaluation | {"classes": classes["target"]},
         export=files.read_json(workspace.export_report),
         transferability=files.read_json(workspace.transferability),
+        curve=files.read_json(workspace.curve_report) if workspace.curve_report.exists() else {},
         seconds=[files.read_json(path) for path in records if path.exists()],
         curves=curves(workspace, "finetune"),
         confusion=confused(workspace, classes["target"]),

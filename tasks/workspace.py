@@ -9,7 +9,7 @@ ROLES = ("source", "target")
 ARMS = ("transfer", "scratch", "article")
 HELD_OUT = ("test", "unseen")
 """Splits that models are measured on, and never learn from or are chosen by."""
-STAGES = ("ingest", "validate", "extract", "pretrain", "finetune", "evaluate", "export")
+STAGES = ("ingest", "validate", "extract", "pretrain", "finetune", "evaluate", "curve", "export")
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class Workspace:
         return self.features / role / split
 
     def held_out(self, role: str, split: str) -> Path:
-        """The same for `test` and `unseen`: for evaluate and its report, and for export's proof of the files."""
+        """The same for `test` and `unseen`: for evaluate, curve and the report, and for export's proof of the files."""
         if split not in HELD_OUT:
             raise ValueError(f"{split} is not held out")
         return self.features / role / split
@@ -175,12 +175,17 @@ class Workspace:
         return self.root / "reports" / "finetune.json"
 
     def curve(self, stage: str) -> Path:
-        """Training curve of `pretrain` or `finetune`: one row per evaluation."""
+        """Training curve of `pretrain` or `finetune`: one row per evaluation; of `curve`: accuracy over labels."""
         return self.root / "reports" / "plots" / f"{stage}.csv"
 
     @property
     def evaluation(self) -> Path:
         return self.root / "reports" / "evaluation.json"
+
+    @property
+    def curve_report(self) -> Path:
+        """Accuracy over labels per class, and what is read from it."""
+        return self.root / "reports" / "curve.json"
 
     @property
     def transferability(self) -> Path:

@@ -39,6 +39,7 @@ TINY = (
     "evaluate.bootstrap=100",
     "export.min_agreement=0",
     "export.max_accuracy_drop_points=100",
+    "retrain.curve=false",
 )
 CHROMIUM = (
     "--headless=new",

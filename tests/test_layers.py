@@ -25,8 +25,8 @@ OUTSIDE = {  # module: where it may be imported
 }
 
 
-MEASURES = {"tasks/evaluate.py", "tasks/export.py", "tasks/report.py"}
-"""What may read packed test rows: the evaluation, the proof of the exported files, and the page that shows mistakes."""
+MEASURES = {"tasks/curve.py", "tasks/evaluate.py", "tasks/export.py", "tasks/report.py"}
+"""What may read packed test rows: evaluation and curve, the proof of the exported files, the page of mistakes."""
 
 
 def readers_of_test_rows(root: Path) -> set[str]:

@@ -9,7 +9,7 @@ import typer
 from graft.commands import refuse
 from graft.core.errors import UsageError
 
-STAGES = ("ingest", "validate", "extract", "pretrain", "finetune", "evaluate", "export")
+STAGES = ("ingest", "validate", "extract", "pretrain", "finetune", "evaluate", "curve", "export")
 
 app = typer.Typer()
 data = typer.Typer(help="Look at the data as the gate saw them.", no_args_is_help=True)

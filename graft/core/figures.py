@@ -153,6 +153,30 @@ def abstention(curves: Mapping[str, Sequence[Sequence[float]]]) -> Markup:
         return _svg(figure, "abstention", "Accuracy over coverage of each arm; the thresholds are in the table")
 
 
+def labels_curve(name: str, labels: Sequence[int], arms: Mapping[str, Any]) -> Markup:
+    """Accuracy of each arm on a test set over labels per class: marks with 95 % intervals, the fitted law as a line."""
+    with _canvas(520, 320) as figure:
+        axes = figure.subplots()
+        axes.set_xscale("log")
+        fine = np.geomspace(labels[0], labels[-1], 50)
+        for arm, told in arms.items():
+            colour, marker = ARMS[arm]
+            for n, one in zip(labels, told["accuracy"], strict=True):
+                axes.plot([n, n], [100 * value for value in one["ci95"]], color=colour, linewidth=2, alpha=0.5)
+            means = [100 * one["mean"] for one in told["accuracy"]]
+            axes.plot(labels, means, marker, color=colour, markersize=7, label=arm)
+            law = told["law"]
+            axes.plot(fine, 100 * (law["ceiling"] - law["gap"] * fine ** -law["rate"]), color=colour, linewidth=1.5)
+        axes.set_title(f"{name} test set", loc="left")
+        axes.set_xticks(labels, [str(n) for n in labels])
+        axes.set_xticks([], minor=True)
+        axes.set(xlabel="labels per class", ylabel="accuracy, %")
+        figure.legend(loc="outside upper left", ncols=3)
+        return _svg(
+            figure, f"labels-{name}", "Accuracy of each arm over labels per class, with 95% intervals and fitted curves"
+        )
+
+
 def groups(arms: Mapping[str, Mapping[str, Any]]) -> Markup:
     """By arm and named group of test pictures, accuracy with its 95 % interval."""
     names = list(dict.fromkeys(name for found in arms.values() for name in found))

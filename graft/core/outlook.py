@@ -76,6 +76,36 @@ def outcome(gain: Mapping[str, Figures | None]) -> str:
     return said
 
 
+def worth_in_labels(worth: Figures | None) -> str:
+    """What reuse is worth in labels per class; "" if that was not measured."""
+    if not worth:
+        return ""
+    low, high = worth["ci95"]
+    if worth["more"]:
+        return f"Reuse is worth more than {low:.0f} labels per class: scratch never got there."
+    return f"Reuse is worth {worth['labels']:.0f} more labels per class [{low:.0f}, {high:.0f}].".replace("-", "−")
+
+
+def labels_to_reach(arm: str, one: Figures) -> str:
+    """How many labels per class a wanted accuracy takes."""
+    wanted, farthest = f"{100 * one['accuracy']:.0f}%", f"{one['farthest']:.0f}"
+    if one["labels"] is None:
+        return f"{arm} does not reach {wanted} within {farthest} labels per class, as far as can be foretold."
+    low, high = (f"{value:.0f}" if value is not None else f"over {farthest}" for value in one["ci95"])
+    return f"{arm} reaches {wanted} with about {one['labels']:.0f} labels per class [{low}, {high}]."
+
+
+def foretold(check: Figures | None) -> str:
+    """How well half of the labels foretold all of them; "" if that was not checked."""
+    if not check:
+        return ""
+    low, high = (f"{100 * value:.1f}" for value in check["ci95"])
+    return (
+        f"From at most half as many the curve foretells {100 * check['predicted']:.1f}% [{low}, {high}] for "
+        f"{check['labels']:.0f} labels per class; measured: {100 * check['measured']:.1f}%."
+    )
+
+
 def said_of(gain: Figures) -> str:
     """One of "reuse paid", "reuse hurt", "no difference measured"."""
     said = verdict(gain)

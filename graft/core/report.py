@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from graft.core import figures, outlook
 
-STAGES = ("ingest", "validate", "extract", "pretrain", "finetune", "evaluate", "export")
+STAGES = ("ingest", "validate", "extract", "pretrain", "finetune", "evaluate", "curve", "export")
 SCORES = {"accuracy": "accuracy", "macro_recall": "macro recall", "macro_f1": "macro-F1"}
 
 MORE_SCORES = {"macro_precision": "macro precision", "top_k_accuracy": "true class among the top {}"}
@@ -37,6 +37,7 @@ class Facts:
             `transfer`, `scratch` and `gain` have `seen`; `unseen` and the arm `article` may be missing or null.
         export: content of reports/export.json.
         transferability: content of reports/transferability.json.
+        curve: content of reports/curve.json.
         seconds: a row per stage run: stage, seconds, peak_memory_mb, ran; of a stage's rows the last one counts.
         curves: a row per evaluation while training: arm, seed, learning_rate, step, val_accuracy, val_loss, ...
         confusion: (classes, classes) counts, rows true, columns predicted; transfer, seen, all seeds together.
@@ -54,6 +55,7 @@ class Facts:
     evaluation: Mapping[str, Any]
     export: Mapping[str, Any] = field(default_factory=dict)
     transferability: Mapping[str, Any] = field(default_factory=dict)
+    curve: Mapping[str, Any] = field(default_factory=dict)
     seconds: Rows = ()
     curves: Rows = ()
     confusion: NDArray[np.int64] | None = None
@@ -192,6 +194,7 @@ def _context(facts: Facts) -> dict[str, Any]:
         "comparisons": evaluation.get("comparisons") or [],
         "thresholds": _thresholds(evaluation),
         "groups": _groups(evaluation),
+        "curve_texts": {name: _curve_texts(told) for name, told in (facts.curve.get("sets") or {}).items()},
         "outlook": outlook.told(facts.transferability, evaluation["gain"]),
         "scores": SCORES,
         "labels_count": len(_labels(facts)),
@@ -233,6 +236,14 @@ def _thresholds(evaluation: Mapping[str, Any]) -> list[tuple[str, Mapping[str, f
     ]
 
 
+def _curve_texts(told: Mapping[str, Any]) -> list[str]:
+    """What is read from the curve on one test set, sentence by sentence."""
+    arms = [arm for arm in figures.ARMS if arm in told and arm != "article"]
+    said = [outlook.worth_in_labels(told.get("worth"))]
+    said += [outlook.labels_to_reach(arm, one) for arm in arms for one in told[arm]["to_reach"]]
+    return [text for text in [*said, outlook.foretold(told["transfer"].get("check"))] if text]
+
+
 def _groups(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """By arm the named groups of all sets together; empty if the data name none."""
     found = {
@@ -254,6 +265,9 @@ def _charts(facts: Facts, recalls: list[Recall]) -> dict[str, Any]:
         charts["recalls"] = figures.recalls([(one.label, one.scratch, one.transfer) for one in shown])
     if facts.confusion is not None and facts.confusion.sum():
         charts["confusion"] = figures.confusion(*worst(facts.confusion, _labels(facts)))
+    for name, told in (facts.curve.get("sets") or {}).items():
+        arms = {arm: told[arm] for arm in figures.ARMS if arm in told}
+        charts[f"labels_{name}"] = figures.labels_curve(name, facts.curve["labels"], arms)
     if groups := _groups(facts.evaluation):
         charts["groups"] = figures.groups(groups)
     sure = {arm: (facts.evaluation.get(arm, {}).get("seen") or {}).get("abstention") for arm in figures.ARMS}

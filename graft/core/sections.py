@@ -202,6 +202,21 @@ class Export(Section):
         return tuple(value) if isinstance(value, list) else value
 
 
+class Curve(Section):
+    """Accuracy over labels per class: whether it is measured, with how many labels, and from how many seeds."""
+
+    enabled: bool = False
+    labels: tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...] = Field(
+        default=(5, 10, 20, 40, 80), min_length=1, max_length=16, description="that of finetune comes along"
+    )
+    seeds: int = Field(default=3, ge=1, le=100, description="at the most; the first of evaluate.seeds")
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _list_to_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+
 class Publish(Section):
     """The stages of a release, in order, and what it must keep to move past the first."""
 
@@ -232,6 +247,7 @@ class Retrain(Section):
     margin_points: float = Field(ge=0, le=100)
     max_file_mb: float = Field(gt=0, le=10_000)
     max_latency_ratio: float = Field(gt=0, le=1_000)
+    curve: bool = Field(default=True, description="measure accuracy over labels per class, whatever curve.enabled says")
 
 
 class Settings(Section):
@@ -244,6 +260,7 @@ class Settings(Section):
     pretrain: Pretrain
     finetune: Finetune
     evaluate: Evaluate
+    curve: Curve = Curve()
     export: Export
     publish: Publish
     retrain: Retrain

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from graft.core import figures
-from graft.core.outlook import verdict
+from graft.core.outlook import verdict, worth_in_labels
 from graft.core.report import (
     ERRORS,
     MORE_SCORES,
@@ -76,6 +76,21 @@ def measured() -> dict[str, Any]:
     return {"rows": rows, "transfer": of(0.41, f"class 3 {HOSTILE} has 1 row"), "scratch": of(0.25)}
 
 
+def curve() -> dict[str, Any]:
+    arm = {
+        "accuracy": [{"mean": value, "ci95": [value - 0.05, value + 0.05]} for value in (0.4, 0.5, 0.6)],
+        "law": {"ceiling": 0.95, "gap": 1.2, "rate": 0.5},
+        "to_reach": [
+            {"accuracy": 0.8, "labels": 64.2, "ci95": [48.1, None], "farthest": 200.0},
+            {"accuracy": 0.95, "labels": None, "ci95": [150.0, None], "farthest": 200.0},
+        ],
+        "check": {"labels": 20.0, "predicted": 0.61, "ci95": [0.55, 0.66], "measured": 0.6},
+    }
+    worth = {"labels": 9.6, "ci95": [-1.2, 14.4], "more": False}
+    sets = {"seen": dict.fromkeys(ARMS, arm) | {"worth": worth}, "unseen": dict.fromkeys(ARMS, arm)}
+    return {"labels": [5, 10, 20], "seeds": [0, 1], "labels_per_class": 10, "sets": sets}
+
+
 def full(classes: tuple[str, ...] = CLASSES, pictures_px: int = 16) -> Facts:
     generator = np.random.default_rng(0)
 
@@ -135,6 +150,7 @@ def full(classes: tuple[str, ...] = CLASSES, pictures_px: int = 16) -> Facts:
             "classes": list(classes),
         },
         transferability=measured(),
+        curve=curve(),
         export={
             "seed": 1,
             "pictures": 3200,
@@ -185,7 +201,19 @@ def page() -> str:
 def test_a_full_page_has_every_section(page: str) -> None:
     headings = re.findall(r'<h2 id="([a-z-]+)"', page)
     assert headings == [
-        *("results", "outlook", "files", "sure", "groups", "pictures", "classes", "mistakes", "curves", "domains"),
+        *(
+            "results",
+            "outlook",
+            "labels",
+            "files",
+            "sure",
+            "groups",
+            "pictures",
+            "classes",
+            "mistakes",
+            "curves",
+            "domains",
+        ),
         *("seconds", "measured"),
         *("settings", "made-with"),
     ]
@@ -261,7 +289,7 @@ def test_the_page_loads_nothing_from_outside(page: str) -> None:
 def test_images_have_alternatives_and_tables_have_scopes(page: str) -> None:
     parsed = Page(page)
     assert parsed.named("img") and all(image.get("alt") for image in parsed.named("img"))
-    assert len(parsed.named("svg")) == 10
+    assert len(parsed.named("svg")) == 12
     assert all(chart.get("role") == "img" and chart.get("aria-label") for chart in parsed.named("svg"))
     assert all(header.get("scope") in ("col", "row") for header in parsed.named("th"))
     assert parsed.named("html")[0]["lang"] == "en"
@@ -323,9 +351,22 @@ def test_comparisons_and_confidence_are_told_in_figures() -> None:
     assert "night" in page
 
 
+def test_the_curve_is_read_in_plain_words() -> None:
+    page = render(full())
+    for told in (
+        "Reuse is worth 10 more labels per class [−1, 14].",
+        "transfer reaches 80% with about 64 labels per class [48, over 200].",
+        "scratch does not reach 95% within 200 labels per class, as far as can be foretold.",
+        "the curve foretells 61.0% [55.0, 66.0] for 20 labels per class; measured: 60.0%",
+    ):
+        assert told in page, told
+    beyond = {"labels": 70.0, "ci95": [65.0, 70.0], "more": True}
+    assert worth_in_labels(beyond) == "Reuse is worth more than 65 labels per class: scratch never got there."
+
+
 def test_a_run_without_them_has_no_such_sections() -> None:
     page = render(minimal())
-    assert all(f'id="{name}"' not in page for name in ("sure", "groups")) and "Every two arms" not in page
+    assert all(f'id="{name}"' not in page for name in ("sure", "groups", "labels")) and "Every two arms" not in page
 
 
 def test_recalls_are_sorted_by_what_reuse_gained() -> None:

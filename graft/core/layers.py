@@ -37,6 +37,19 @@ def parted(backbone: Any, last: int) -> tuple[Any, Any]:
     return kept, keras.Model(cut.output, backbone.outputs[0], name="rest")
 
 
+def mapped(backbone: Any, edge: int) -> tuple[Any, Any]:
+    """`backbone` as two models with its own layers: up to the last map of `edge` x `edge` places or more, and the rest.
+
+    A map is a tensor of (batch, height, width, channels) that carries all that flows on; the pictures are one.
+    """
+    import keras
+
+    made = [segment[-1].output for segment in _segments(backbone)]
+    maps = [one for one in made if len(one.shape) == 4 and min(one.shape[1:3]) >= edge]
+    cut = maps[-1] if maps else backbone.inputs[0]
+    return keras.Model(backbone.inputs[0], cut, name="seen"), keras.Model(cut, backbone.outputs[0], name="rest")
+
+
 def parts(layer: Any) -> list[Any]:
     """`layer` and all layers inside it, however deep; what holds others comes before them."""
     return list(layer._flatten_layers())

@@ -34,6 +34,7 @@ SLOW_S = 300
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
     ["graft.edge", "graft.cli", "graft.commands.releases", "graft.commands.show", "graft.hub.stages", "boto3", "pytest"]
+    + ["model_signing.signing", "model_signing.verifying"]
 )
 
 

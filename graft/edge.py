@@ -43,6 +43,14 @@ class Predictions:
         """The most probable label of each picture."""
         return [self.classes[index] for index in self.probabilities.argmax(axis=1)]
 
+    def sure_labels(self, at_least: float) -> list[str | None]:
+        """As `labels`, but None where the best one's probability is below `at_least`, in [0, 1].
+
+        The release's evaluation says what thresholds give: `graft show NAME`.
+        """
+        best = self.probabilities.max(axis=1, initial=0.0)
+        return [label if p >= at_least else None for label, p in zip(self.labels, best, strict=True)]
+
     def top(self, count: int) -> list[list[tuple[str, float]]]:
         """The `count` most probable labels of each picture with their probabilities, the best first."""
         order = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :count]

@@ -134,8 +134,20 @@ def test_a_bad_picture_among_good_ones_is_told_and_the_others_answered(published
     assert done.returncode == 1
     assert done.stderr.startswith(f"graft: {tmp_path / 'bad.png'}: ") and done.stderr.count("\n") == 1
     answer = json.loads(done.stdout)
-    assert answer["picture"] == str(tmp_path / "good.png")
+    assert answer["picture"] == str(tmp_path / "good.png") and answer["sure"]
     assert len(answer["answers"]) == 3
+
+
+def test_an_answer_below_the_wanted_probability_is_said_to_be_unsure(
+    model: graft.Model, published: Published, tmp_path: Path
+) -> None:
+    Image.fromarray(rows(published)[0][0]).save(tmp_path / "a.png")
+    done = published.graft("predict", "shapes@v1", str(tmp_path / "a.png"), "--at-least", "1")
+    assert done.returncode == 0 and f"{tmp_path / 'a.png'}  unsure: " in done.stdout
+    answers = model.predict(tmp_path / "a.png")
+    best = float(answers.probabilities.max())
+    assert answers.sure_labels(best) == answers.labels and answers.sure_labels(best + 1e-6) == [None]
+    assert model.predict([]).sure_labels(0.5) == []
 
 
 def test_a_file_that_the_release_does_not_have_is_answered_with_those_it_has(published: Published) -> None:
@@ -255,6 +267,7 @@ def test_show_diff_history_live_and_models_speak_of_it(published: Published) -> 
     }
     assert all(done.returncode == 0 for done in said.values()), [done.stderr for done in said.values()]
     texts = {command: done.stdout for command, done in said.items()}
+    assert "to be right 90 % of the time on seen groups: " in texts["show shapes@v1"]
     assert "gain of reuse, points" in texts["show shapes@v1"] and "model-int8.tflite" in texts["show shapes@v1"]
     assert "ann" in texts["history shapes --stage candidate"]
     assert texts["live shapes --stage candidate"].startswith("shapes@candidate was v1 at ")

@@ -159,6 +159,9 @@ def predict(
     ],
     pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE...", help="JPEG or PNG files.")],
     top: Annotated[int, typer.Option("--top", min=1, help="How many labels of each picture.")] = 3,
+    at_least: Annotated[
+        float, typer.Option("--at-least", min=0, max=1, help="Say `unsure` where the best label is less probable.")
+    ] = 0.0,
     file: Annotated[str, typer.Option("--file", help="Which of the release's files runs.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object per picture and line.")] = False,
 ) -> None:
@@ -174,7 +177,7 @@ def predict(
     worst: GraftError | None = None
     for picture in pictures:
         try:
-            show.answer(str(picture), model.predict(picture).top(top)[0], as_json)
+            show.answer(str(picture), model.predict(picture).top(top)[0], at_least, as_json)
         except BadInput as error:
             worst = error
             _warn(str(error))

@@ -102,6 +102,10 @@ def release(held: Held) -> None:
         print(f"{role:8} {data['name']}, {data['pictures']:,} pictures from {origin}, md5 {data['md5']}")
     print(f"answers  {len(contents.model.classes)} classes, by default from {contents.model.file}\n")
     _table(("result", *GROUPS), list(_results(one)))
+    for set_ in GROUPS:
+        found = _at(contents.metrics["evaluation"], "transfer", set_, "abstention", "thresholds")
+        for threshold in found if isinstance(found, list) else ():
+            print(_threshold(set_, threshold))
     print()
     measured = contents.metrics["export"]["files"]
     rows = [
@@ -128,14 +132,15 @@ def diff(old: Receipt, new: Receipt) -> None:
     _table(("", f"{old.name}@{old.version}", f"{new.name}@{new.version}"), rows)
 
 
-def answer(picture: str, best: Sequence[tuple[str, float]], as_json: bool) -> None:
-    """One line for one picture."""
+def answer(picture: str, best: Sequence[tuple[str, float]], at_least: float, as_json: bool) -> None:
+    """One line for one picture; `unsure` where the best label's probability is below `at_least`."""
+    sure = best[0][1] >= at_least
     if as_json:
         labels = [{"label": label, "probability": round(probability, 6)} for label, probability in best]
-        print(json.dumps({"picture": picture, "answers": labels}, ensure_ascii=False))
+        print(json.dumps({"picture": picture, "sure": sure, "answers": labels}, ensure_ascii=False))
     else:
         told = "  ".join(f"{one_line(label, 60)} {100 * probability:.1f} %" for label, probability in best)
-        print(f"{one_line(picture, 200)}  {told}")
+        print(f"{one_line(picture, 200)}  {'' if sure else 'unsure: '}{told}")
 
 
 def _results(one: Receipt) -> Iterator[tuple[str, str, str]]:
@@ -146,6 +151,16 @@ def _results(one: Receipt) -> Iterator[tuple[str, str, str]]:
         yield f"accuracy %, {arm}", seen, unseen
     seen, unseen = (_interval(_at(evaluation, "gain", group), "points", 1.0) for group in GROUPS)
     yield "gain of reuse, points", seen, unseen
+
+
+def _threshold(set_: str, one: Mapping[str, Any]) -> str:
+    wanted = f"to be right {100 * one['wanted']:.0f} % of the time on {set_} groups"
+    if one["confidence"] > 1:
+        return f"{wanted}: no confidence will do"
+    return (
+        f"{wanted}: --at-least {one['confidence']:.2f} answers {100 * one['coverage']:.0f} % "
+        f"(of those {100 * one['accuracy']:.1f} % were right)"
+    )
 
 
 def _at(value: Any, *path: str) -> Any:

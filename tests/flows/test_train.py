@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tasks.workspace import ARMS, STAGES
-from tests.conftest import Finished, Place
+from tests.conftest import ROOT, Finished, Place
 
 
 def report(place: Place, name: str) -> dict:
@@ -61,6 +61,17 @@ def test_the_evaluation_has_its_stable_names(finished: Finished) -> None:
         assert gain["ci95"][0] <= gain["points"] <= gain["ci95"][1]
     assert evaluation["labels_per_class"] == 5 and evaluation["seeds"] == [0, 1] and evaluation["steps"] == 24
     assert evaluation["learning_rates_tried"] == {arm: [0.003] for arm in ARMS}
+
+
+def test_the_evaluation_is_as_its_published_schema_says(finished: Finished) -> None:
+    import jsonschema
+
+    schema = json.loads((ROOT / "docs" / "schema" / "evaluation.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    evaluation = report(finished[0], "evaluation")
+    jsonschema.validate(evaluation, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(evaluation | {"gain": {"seen": {"points": 1}, "unseen": None}}, schema)
 
 
 def test_every_test_row_is_answered_once_by_every_arm_and_seed(finished: Finished) -> None:

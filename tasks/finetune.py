@@ -20,7 +20,7 @@ from graft.core.loop import History
 from graft.core.processes import Tell, Workers
 from graft.core.sections import Settings
 from tasks import stage, training
-from tasks.adapters import arrays, console, files, models
+from tasks.adapters import arrays, board, console, files, models
 from tasks.choices import Choices
 from tasks.pretrain import ARTICLE, backbones
 from tasks.training import Kept
@@ -59,7 +59,7 @@ def finetune(workspace: Workspace, settings: Settings, choices: Choices) -> None
         training.kept(workspace, "finetune", *_decides(workspace, settings)) as kept,
         files.folder_aside(workspace.finetuned) as folder,
         console.progress("finetune") as progress,
-        Workers(train_one, Bench(workspace, settings, kept), most) as workers,
+        Workers(_train_and_log, Bench(workspace, settings, kept), most) as workers,
     ):
         total = len(tries) + len(ARMS) * len(seeds)
         tried = list(zip(tries, workers.run(tries, training.part(progress, 0, total)), strict=True))
@@ -174,6 +174,12 @@ class Bench:
             return None
         picked = np.random.default_rng(seed).permutation(rest)[: section.max_unlabelled]
         return np.asarray(self.train.images[np.sort(picked)])
+
+
+def _train_and_log(bench: Bench, one: Training, tell: Tell) -> History:
+    history = train_one(bench, one, tell)
+    board.write(bench.workspace.board("finetune", one.name), history)
+    return history
 
 
 def train_one(bench: Bench, one: Training, tell: Tell) -> History:

@@ -14,7 +14,7 @@ from graft.core.plugins import Plugin, resolve
 from graft.core.processes import Tell, Workers
 from graft.core.sections import Choice, Settings
 from tasks import stage, training
-from tasks.adapters import arrays, console, files
+from tasks.adapters import arrays, board, console, files
 from tasks.choices import Choices
 from tasks.training import Kept
 from tasks.workspace import Workspace
@@ -142,6 +142,7 @@ def _pretrain_one(bench: Bench, one: Training, tell: Tell) -> Outcome:
         return Outcome(0, [], str(error))
     outcome = Outcome(int(model.count_params()), history)
     bench.kept.finish(one.name, model, asdict(outcome))
+    board.write(bench.workspace.board("pretrain", one.name), history)
     return outcome
 
 

@@ -62,6 +62,10 @@ class Workspace:
         """What stages that train have trained so far: a killed one goes on from there."""
         return self.private / "trainings"
 
+    def board(self, stage: str, training: str) -> Path:
+        """TensorBoard's file of a training."""
+        return self.private / "tensorboard" / stage / training
+
     @property
     def lock(self) -> Path:
         return self.private / "run.lock"

@@ -1,5 +1,6 @@
 """The whole job through the real command, real DVC and Prefect's own server."""
 
+import csv
 import hashlib
 import json
 import sqlite3
@@ -100,6 +101,24 @@ def test_the_packed_arrays_are_the_manifests_rows_in_order(finished: Finished) -
         for index, data in enumerate(shards.read(workspace.raw(role), [row.place for row in rows])):
             assert hashlib.sha256(data).hexdigest() == rows[index].sha256
             np.testing.assert_array_equal(images[index], image.decode(data, image.Options(size_px=32)))
+
+
+def test_learning_curves_are_kept_for_tensorboard_too(finished: Finished) -> None:
+    import tensorflow as tf
+
+    folder = finished[0].root / ".graft" / "tensorboard"
+    assert {path.parent.name for path in folder.glob("pretrain/*/events*")} >= {"convnet"}
+    [events] = folder.glob("finetune/transfer-0-0.003/events*")
+    told = [tf.compat.v1.Event.FromString(one.numpy()) for one in tf.data.TFRecordDataset(str(events))]
+    accuracy = [
+        (event.step, float(tf.make_ndarray(value.tensor)))
+        for event in told
+        for value in event.summary.value
+        if value.tag == "val_accuracy"
+    ]
+    with (finished[0].root / "reports" / "plots" / "finetune.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if (row["arm"], row["seed"]) == ("transfer", "0")]
+    assert accuracy == [(int(row["step"]), pytest.approx(float(row["val_accuracy"]), abs=1e-6)) for row in rows]
 
 
 def test_the_exported_files_are_the_ones_that_were_proven(finished: Finished) -> None:

@@ -1,19 +1,18 @@
 """The HTML report: did reuse pay, by how much, where does it fail, and is the file that ships the measured model.
 
-One page that fetches nothing, runs no script and reads the same in light, dark and print. Every name in it is
-untrusted and shown as text.
+One page that fetches nothing and reads the same in light, dark and print; its one script sorts, filters and enlarges.
+Every name in it is untrusted and shown as text.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graft.core import figures, outlook
+from graft.core import figures, outlook, page
 
 STAGES = ("ingest", "validate", "extract", "pretrain", "finetune", "evaluate", "curve", "export")
 SCORES = {"accuracy": "accuracy", "macro_recall": "macro recall", "macro_f1": "macro-F1"}
@@ -21,7 +20,7 @@ SCORES = {"accuracy": "accuracy", "macro_recall": "macro recall", "macro_f1": "m
 MORE_SCORES = {"macro_precision": "macro precision", "top_k_accuracy": "true class among the top {}"}
 ERRORS = {"log_loss": "log loss, nats", "brier": "Brier score", "expected_calibration_error": "calibration error"}
 
-_CELL_PX, _MISTAKE_PX = 56, 96
+_CELL_PX, _MISTAKE_PX, _LARGEST_PX = 56, 96, 224
 _SHEETS = 2  # a domain's classes stand in this many blocks, side by side where there is room
 
 Rows = Sequence[Mapping[str, Any]]
@@ -93,9 +92,9 @@ class Confused(NamedTuple):
 
 def render(facts: Facts) -> str:
     """The page, ready to be written as UTF-8."""
-    page: str = _template().render(**_context(facts))
+    text: str = _template().render(**_context(facts))
     # A file name that was no UTF-8 becomes a label with lone surrogates, which no file could take.
-    return page.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def sentence(facts: Facts) -> str:
@@ -207,7 +206,7 @@ def _context(facts: Facts) -> dict[str, Any]:
         "files": facts.export.get("files") or {},
         "sheets": {domain: _blocks(samples) for domain, samples in facts.samples.items() if samples},
         "mistakes": [
-            (true, predicted, probability, figures.sheet([[picture]], _MISTAKE_PX))
+            (true, predicted, probability, figures.sheet([[picture]], min(max(len(picture), _MISTAKE_PX), _LARGEST_PX)))
             for true, predicted, probability, picture in facts.mistakes
         ],
         "charts": _charts(facts, recalls),
@@ -337,16 +336,11 @@ def _minus(value: float) -> str:
 
 @cache
 def _template() -> Any:
-    import jinja2
-
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {
+    filters: dict[str, Callable[..., Any]] = {
         "percent": percent,
         "gain": gain_text,
         "size": size_text,
         "time": time_text,
         "points": lambda share: _signed(100 * share),
     }
-    return environment.from_string(files("graft.core").joinpath("report.html.j2").read_text(encoding="utf-8"))
+    return page.template(page.read("report.html.j2"), filters)

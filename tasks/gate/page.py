@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from graft.core import page
 from graft.core.errors import one_line
 from graft.core.plugins import Plugin
 from graft.core.sections import Settings
@@ -63,8 +64,6 @@ TITLES = {
 
 def write(workspace: Workspace, verdict: "Verdict", settings: Settings, choices: Choices) -> None:
     """Write reports/validation.html."""
-    import jinja2
-
     by_rule: dict[str, list[Breach]] = {}
     for one in verdict.breaches:
         by_rule.setdefault(one.rule, []).append(one)
@@ -73,8 +72,7 @@ def write(workspace: Workspace, verdict: "Verdict", settings: Settings, choices:
     sections.sort(key=lambda section: (ORDER[section["severity"]], -section["count"]))
     every = {**rules.PICTURES, **choices.modality.module.RULES, **rules.CLASSES, **rules.DOMAINS}
     names = {role: getattr(settings.data, role).name for role in ROLES}
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    text = page.template(TEMPLATE.read_text(encoding="utf-8"), {}).render(
         title=f"{names['source']} and {names['target']}",
         names=names,
         rows=len(verdict.frame),

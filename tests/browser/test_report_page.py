@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.browser import barriers
 from tests.conftest import Finished
 
 # WCAG's contrast of each visible piece of text with the nearest painted ground; those below 4.5 are listed
@@ -102,3 +103,22 @@ def test_text_stands_out_from_its_ground(page: Any, scheme: str) -> None:
         assert lightness > 0.5 if scheme == "light" else lightness < 0.2
     finally:
         page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+@pytest.mark.parametrize(("scheme", "width"), barriers.SCREENS)
+@pytest.mark.parametrize("name", ["report.html", "validation.html"])
+def test_no_barrier_is_found_and_nothing_complained_of_offline(
+    browser: Any, finished: Finished, name: str, scheme: str, width: int
+) -> None:
+    browser.get_log("browser")
+    with barriers.screen(browser, scheme, width):
+        browser.get((finished[0].root / "reports" / name).as_uri())
+        assert barriers.found(browser) == []
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+        assert browser.get_log("browser") == []
+
+
+def test_a_barrier_would_be_found(browser: Any, finished: Finished) -> None:
+    browser.get((finished[0].root / "reports" / "report.html").as_uri())
+    browser.execute_script("document.querySelector('main img').removeAttribute('alt')")
+    assert [line.split(":")[0] for line in barriers.found(browser)][0] in ("image-alt", "button-name")

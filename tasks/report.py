@@ -22,11 +22,13 @@ MISTAKES = 24
 VERSIONS = ("tensorflow", "keras", "prefect", "dvc", "great-expectations", "ai-edge-litert", "numpy", "graft")
 
 
-def write(workspace: Workspace) -> Path:
-    """Write reports/report.html from what the stages left and return its path."""
-    with files.written_aside(workspace.report) as aside:
-        aside.write_text(render(facts(workspace)), encoding="utf-8")
-    return workspace.report
+def write(workspace: Workspace, to: Path | None = None) -> Path:
+    """Write the report (reports/report.html, unless `to` says otherwise) from what the stages left; its path."""
+    path = (to or workspace.report).absolute()
+    text = render(facts(workspace))
+    with files.written_aside(path) as aside:
+        aside.write_text(text, encoding="utf-8")
+    return path
 
 
 def facts(workspace: Workspace) -> Facts:

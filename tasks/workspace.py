@@ -226,3 +226,8 @@ class Workspace:
     def report(self) -> Path:
         """The page for people."""
         return self.root / "reports" / "report.html"
+
+    @property
+    def comparison(self) -> Path:
+        """The page on which two runs stand side by side."""
+        return self.root / "reports" / "side-by-side.html"

@@ -1,5 +1,6 @@
 """Bad input through the real command: one line that names it, and the exit code that says who can mend it."""
 
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,7 @@ def test_an_unknown_key_in_the_file_is_named(place: Place) -> None:
         (["run", "--from", "nowhere"], "is no stage"),
         (["run", "--from", "export", "--until", "ingest"], "comes before"),
         (["bake"], "No such command"),
+        (["report", "--compare", "HEAD"], "requires 2 arguments"),
     ],
 )
 def test_a_wrong_command_line_is_a_usage_error(place: Place, arguments: list[str], told: str) -> None:
@@ -56,6 +58,30 @@ def test_outside_a_workspace_it_says_where_to_go(place: Place, tmp_path: Path) -
     (tmp_path / "elsewhere").mkdir()
     done = Place(tmp_path / "elsewhere", place.environment).graft("run")
     assert done.returncode == 1 and "run graft inside a graft checkout" in done.stderr
+
+
+def test_the_report_is_written_again_where_it_was_or_elsewhere(copied: Place, tmp_path: Path) -> None:
+    page = copied.root / "reports" / "report.html"
+    before = page.read_bytes()
+    page.unlink()
+    done = copied.graft("report")
+    assert done.stdout == f"report: {page}\n", done.stderr
+    assert page.read_bytes() == before
+    assert copied.graft("report", "-o", str(tmp_path / "elsewhere.html")).returncode == 0
+    assert (tmp_path / "elsewhere.html").read_bytes() == before
+
+
+def test_two_runs_stand_side_by_side_and_an_unknown_one_is_refused_in_one_line(copied: Place) -> None:
+    for command in (("add", "-A"), ("-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "x")):
+        subprocess.run(["git", *command], cwd=copied.root, check=True)
+    copied.set("finetune.steps=25")
+    done = copied.graft("report", "--compare", "HEAD", ".")
+    page = copied.root / "reports" / "side-by-side.html"
+    assert done.stdout == f"report: {page}\n", done.stderr
+    assert "finetune.steps" in page.read_text(encoding="utf-8")
+    done = copied.graft("report", "--compare", "HEAD", "nowhere")
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("graft: 'nowhere' is no run: ")
 
 
 def pictures(root: Path, **per_class: int) -> Path:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from graft.commands import refuse
-from graft.core.errors import UsageError
+from graft.core.errors import BadInput, UsageError
 
 STAGES = ("ingest", "validate", "extract", "pretrain", "finetune", "evaluate", "curve", "export")
 
@@ -68,6 +68,38 @@ def run(
         refuse(problem, code)
     if until in (None, "export"):
         report.show(workspace, console)
+
+
+@app.command()
+def report(
+    compare: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            "--compare",
+            metavar="RUN_A RUN_B",
+            help="Show two runs side by side: releases (plants@v3), git revisions, folders with a finished workspace.",
+        ),
+    ] = None,
+    to: Annotated[Path | None, typer.Option("-o", metavar="FILE", help="Where the page goes.")] = None,
+) -> None:
+    """Write the report again, or a page that compares two runs, and say where it is."""
+    from tasks.workspace import Workspace
+
+    if compare is None:
+        from tasks import report as page
+
+        print(f"report: {page.write(Workspace.find(), to)}")
+        return
+    from tasks import side_by_side
+
+    try:
+        here = Workspace.find()
+    except BadInput:
+        here = None  # releases and folders can be compared anywhere
+    path = (to or (here.comparison if here else Path("side-by-side.html"))).absolute()
+    old, new = (side_by_side.find(named, here, lambda done, total: None) for named in compare)
+    side_by_side.write(old, new, path)
+    print(f"report: {path}")
 
 
 @data.command("show")

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, time
 from typing import Any
 
+from graft.core.changes import changes
 from graft.core.errors import UsageError, one_line
 from graft.hub import gate, pointer, releases
 from graft.hub.bucket import Bucket
@@ -177,21 +178,7 @@ def _interval(estimate: Any, key: str, times: float) -> str:
 
 
 def _changes(title: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    was, now = dict(_flat(old)), dict(_flat(new))
-    keys = [*was, *(key for key in now if key not in was)]
-    return [(f"{title}: {key}", _cell(was, key), _cell(now, key)) for key in keys if was.get(key) != now.get(key)]
-
-
-def _flat(value: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    for key, one in value.items():
-        if isinstance(one, Mapping):
-            yield from _flat(one, f"{above}{key}.")
-        else:
-            yield f"{above}{key}", one
-
-
-def _cell(values: Mapping[str, Any], key: str) -> str:
-    return str(values[key]) if key in values else "-"
+    return [(f"{title}: {key}", was, now) for key, was, now in changes(old, new)]
 
 
 def _percent(share: Any) -> str:

@@ -334,13 +334,16 @@ def _minus(value: float) -> str:
     return f"{value:.1f}".replace("-", "−") if round(value, 1) else "0.0"
 
 
+FILTERS: Mapping[str, Callable[..., Any]] = {
+    "percent": percent,
+    "gain": gain_text,
+    "size": size_text,
+    "time": time_text,
+    "points": lambda share: _signed(100 * share),
+}
+"""What the report's template, and one that extends it, says `value | name` for."""
+
+
 @cache
 def _template() -> Any:
-    filters: dict[str, Callable[..., Any]] = {
-        "percent": percent,
-        "gain": gain_text,
-        "size": size_text,
-        "time": time_text,
-        "points": lambda share: _signed(100 * share),
-    }
-    return page.template(page.read("report.html.j2"), filters)
+    return page.template(page.read("report.html.j2"), FILTERS)

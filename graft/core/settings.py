@@ -100,7 +100,16 @@ def plain(path: Path) -> dict[str, Any]:
         BadInput: as `load` does.
     """
     load(path)
-    found: dict[str, Any] = _mapping(YAML(typ="safe", pure=True), _read(path), path.name)
+    return mapping(_read(path), path.name)
+
+
+def mapping(text: str, where: str) -> dict[str, Any]:
+    """The same of settings that an older or newer graft wrote: read, not checked.
+
+    Raises:
+        BadInput: `text` is no YAML mapping.
+    """
+    found: dict[str, Any] = _mapping(YAML(typ="safe", pure=True), text, where)
     return found
 
 

@@ -73,13 +73,25 @@ def hashes(root: Path) -> dict[str, str]:
     Raises:
         BadInput: dvc.lock is missing or damaged.
     """
+    try:
+        return hashes_in((root / "dvc.lock").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        raise BadInput("dvc.lock is missing or damaged; type: graft run") from None
+
+
+def hashes_in(lock: str) -> dict[str, str]:
+    """The same from the text of a dvc.lock.
+
+    Raises:
+        BadInput: it is damaged.
+    """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        lock = YAML(typ="safe", pure=True).load((root / "dvc.lock").read_text(encoding="utf-8"))
-        return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage.get("outs", ())}
-    except (OSError, UnicodeDecodeError, YAMLError, KeyError, TypeError, AttributeError):
+        stages = YAML(typ="safe", pure=True).load(lock)["stages"]
+        return {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", ())}
+    except (YAMLError, KeyError, TypeError, AttributeError):
         raise BadInput("dvc.lock is missing or damaged; type: graft run") from None
 
 

@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 from selenium.webdriver import Keys
 
+from graft.core import side_by_side
 from graft.core.report import render
+from tests.browser import barriers
 from tests.core.test_report import CLASSES, full
+from tests.core.test_side_by_side import run
 
 RECALLS = "table.filterable:has(tbody th)"  # the mix-ups' rows have no heading
 FILTER = ".filter:has(+ table tbody th)"
@@ -133,3 +136,16 @@ def test_a_script_that_slipped_in_does_not_run(page: Any) -> None:
     )
     assert page.execute_script("return window.slipped") is None
     assert any("Content Security Policy" in line["message"] for line in page.get_log("browser"))
+
+
+@pytest.mark.parametrize(("scheme", "width"), barriers.SCREENS)
+def test_two_runs_side_by_side_without_a_barrier(browser: Any, tmp_path: Path, scheme: str, width: int) -> None:
+    long = run("plants@v12", -0.1, settings={"finetune": {"learning_rates": [0.1] * 30}, "a" * 80: "b" * 80})
+    path = tmp_path / "page.html"
+    path.write_text(side_by_side.render(run("a folder/with a long name"), long), encoding="utf-8")
+    browser.get_log("browser")
+    with barriers.screen(browser, scheme, width):
+        browser.get(path.as_uri())
+        assert barriers.found(browser) == []
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+        assert browser.get_log("browser") == []

@@ -7,8 +7,11 @@ const made = (name, attributes = {}, ...children) => {
 };
 const say = (element, name, value) => element.setAttribute(name, value);
 
-// "1,200", "57.5%" and "−3.2" are numbers; "12 kB" and names are not
-const number = text => text === "–" ? -Infinity : /^[+−-]?[\d,.]+%?$/.test(text) ? parseFloat(text.replace("−", "-").replace(/,/g, "")) : NaN;
+// "1,200", "−3.2 points" and "57.5% [55.0, 60.1]" start with the number to sort by; "12 kB" and names are texts
+const number = text => {
+  const found = /^([+−-]?[\d,.]+)%?( points)?( \[.*\])?$/.exec(text);
+  return text === "–" ? -Infinity : found ? parseFloat(found[1].replace("−", "-").replace(/,/g, "")) : NaN;
+};
 
 function sortable(table) {
   const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0];

@@ -184,7 +184,8 @@ def _score(run: Run, arm: str, name: str, score: str) -> Numbers | None:
 def _points(one: Numbers | None, other: Numbers | None, key: str, times: float) -> str:
     if not (one and other):
         return NONE
-    return f"{times * (other[key] - one[key]):+.1f}".replace("-", "−") + " points"
+    points = round(times * (other[key] - one[key]), 1) + 0.0  # no minus before a zero
+    return f"{points:+.1f}".replace("-", "−") + " points"
 
 
 def _estimate(value: Any, key: str, *path: str) -> Numbers | None:

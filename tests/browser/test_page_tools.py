@@ -10,7 +10,7 @@ from selenium.webdriver import Keys
 from graft.core import side_by_side
 from graft.core.report import render
 from tests.browser import barriers
-from tests.core.test_report import CLASSES, full
+from tests.core.test_report import CLASSES, full, gain, score
 from tests.core.test_side_by_side import run
 
 RECALLS = "table.filterable:has(tbody th)"  # the mix-ups' rows have no heading
@@ -136,6 +136,17 @@ def test_a_script_that_slipped_in_does_not_run(page: Any) -> None:
     )
     assert page.execute_script("return window.slipped") is None
     assert any("Content Security Policy" in line["message"] for line in page.get_log("browser"))
+
+
+def test_numbers_with_units_and_intervals_sort_as_numbers(browser: Any, tmp_path: Path) -> None:
+    seen = {arm: {"seen": {"accuracy": score(mean)}} for arm, mean in (("transfer", 0.5), ("scratch", 0.09))}
+    one = run("one", evaluation={"gain": {"seen": gain(41.0)}, **seen})
+    path = tmp_path / "page.html"
+    path.write_text(side_by_side.render(one, one), encoding="utf-8")
+    browser.get(path.as_uri())
+    press(browser, "table th:nth-child(4) button", Keys.ENTER)
+    cells = browser.find_elements("css selector", "section:first-child tbody td:nth-child(4)")
+    assert [cell.text.split(" [")[0] for cell in cells] == ["9.0%", "+41.0 points", "50.0%"]
 
 
 @pytest.mark.parametrize(("scheme", "width"), barriers.SCREENS)

@@ -41,6 +41,10 @@ def test_differences_have_a_sign_and_are_called_not_paired() -> None:
     assert "zero cannot be said" in text
 
 
+def test_a_difference_that_rounds_to_nothing_has_no_minus() -> None:
+    assert "+0.0 points of accuracy" in side_by_side.sentence(run("a"), run("b", -0.0001))
+
+
 def test_each_run_has_its_own_verdict() -> None:
     hurt = run("after", evaluation={"gain": {"seen": gain(-4.0), "unseen": gain(0.4)}})
     text = render(run("before"), hurt)

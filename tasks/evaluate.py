@@ -13,7 +13,7 @@ from graft.core.calibration import temperature
 from graft.core.evaluation import Resampling
 from graft.core.scores import Answers
 from graft.core.sections import Settings
-from tasks import stage, transferability
+from tasks import stage, transferability, why
 from tasks.adapters import arrays, console, files, manifest, models
 from tasks.adapters.files import written_aside
 from tasks.choices import Choices
@@ -69,6 +69,8 @@ def evaluate(workspace: Workspace, settings: Settings, choices: Choices) -> None
     }
     _write_predictions(workspace, [row for name, one in judged.items() for row in _rows(name, one, settings)])
     _write_plots(workspace, judged["seen"], classes)
+    rows = arrays.read(workspace.held_out("target", SETS["seen"]))
+    why.write(workspace, settings, choices, rows, judged["seen"].probabilities["transfer"])
     transferability.write(workspace, settings, choices)
     files.write_json(workspace.evaluation, report)
 

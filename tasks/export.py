@@ -14,7 +14,7 @@ from graft.core.errors import GateRefused
 from graft.core.plugins import Plugin
 from graft.core.sections import Settings
 from graft.metrics import calibration
-from tasks import report, stage
+from tasks import report, stage, training
 from tasks.adapters import arrays, console, files, models
 from tasks.choices import Choices
 from tasks.workspace import Workspace
@@ -31,7 +31,7 @@ def export(workspace: Workspace, settings: Settings, choices: Choices) -> None:
     Raises:
         GateRefused: a file agrees too little with the model, loses too much accuracy or needs custom operators.
     """
-    seed = shipped_seed(files.read_json(workspace.finetune_report)["transfer"]["validation_accuracy"])
+    seed = training.shipped_seed(files.read_json(workspace.finetune_report)["transfer"]["validation_accuracy"])
     classes = files.read_json(workspace.classes)["target"]
     bare = models.load(workspace.classifier("transfer", seed))
     test = _test_rows(workspace)
@@ -70,11 +70,6 @@ def export(workspace: Workspace, settings: Settings, choices: Choices) -> None:
     refused = [f"{name}: {'; '.join(one['refused_because'])}" for name, one in results.items() if not one["passed"]]
     if refused:
         raise GateRefused(f"{refused[0]}; kept as {workspace.exported.name}/*.refused for inspection")
-
-
-def shipped_seed(validation_accuracy: dict[str, float]) -> int:
-    """The seed with the best validation accuracy, the first of equals."""
-    return int(max(validation_accuracy, key=lambda seed: validation_accuracy[seed]))
 
 
 def refusals(result: dict[str, Any], keras_accuracy: float, settings: Settings) -> list[str]:

@@ -13,6 +13,7 @@ from graft.core import settings as settings_file
 from graft.core.report import Facts, render
 from graft.core.scores import confusion
 from graft.core.sections import Settings
+from tasks import insight
 from tasks.adapters import arrays, files
 from tasks.workspace import ARMS, ROLES, STAGES, Workspace
 
@@ -56,6 +57,7 @@ def facts(workspace: Workspace) -> Facts:
         projection=[_numbers(row) for row in _read_csv(workspace.projection)],
         samples={getattr(settings.data, role).name: _samples(workspace, role, classes[role]) for role in ROLES},
         mistakes=_mistakes(workspace, classes["target"]),
+        insight=insight.read(workspace, classes["target"]),
         credits=credits(settings),
         settings_yaml=workspace.params.read_text(encoding="utf-8"),
         versions={name: importlib.metadata.version(name) for name in VERSIONS},

@@ -92,6 +92,11 @@ def best_rate(tried: Mapping[float, Sequence[History]]) -> float | None:
     return max(sound, key=lambda rate: fit.mean_rank(sound[rate])) if sound else None
 
 
+def shipped_seed(validation_accuracy: dict[str, float]) -> int:
+    """The seed with the best validation accuracy, the first of equals."""
+    return int(max(validation_accuracy, key=lambda seed: validation_accuracy[seed]))
+
+
 def _key(decides: Any, inputs: Iterable[Path]) -> str:
     """Of settings, data, code and libraries; the same where a training would go the same way."""
     code = Path(graft.__file__).parent

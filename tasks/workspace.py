@@ -202,6 +202,11 @@ class Workspace:
         return self.root / "reports" / "predictions.parquet"
 
     @property
+    def why(self) -> Path:
+        """Folder of `why.json`, `maps.npz` and `features.csv`: pictures to look at, and why each is one."""
+        return self.root / "reports" / "why"
+
+    @property
     def confusion(self) -> Path:
         return self.root / "reports" / "plots" / "confusion.csv"
 

@@ -25,8 +25,8 @@ OUTSIDE = {  # module: where it may be imported
 }
 
 
-MEASURES = {"tasks/curve.py", "tasks/evaluate.py", "tasks/export.py", "tasks/report.py"}
-"""What may read packed test rows: evaluation and curve, the proof of the exported files, the page of mistakes."""
+MEASURES = {f"tasks/{name}.py" for name in ("curve", "evaluate", "export", "insight", "report")}
+"""What may read packed test rows: evaluation and curve, the proof of the exported files, pages that show mistakes."""
 
 
 def readers_of_test_rows(root: Path) -> set[str]:

@@ -246,6 +246,45 @@ def projection(rows: Sequence[Mapping[str, Any]]) -> Markup:
         return _svg(figure, "projection", "Features of both domains, projected onto two principal components")
 
 
+def planes(rows: Sequence[Mapping[str, Any]], colour_by: str) -> Markup:
+    """Pictures before and after fine-tuning, a panel each with the same axes; a dot per picture.
+
+    Args:
+        rows: when ("before" or "after"), domain, label, x, y.
+        colour_by: "domains", or "classes", with names at their means where there is room.
+    """
+    key = {"domains": "domain", "classes": "label"}[colour_by]
+    names = list(dict.fromkeys(str(row[key]) for row in rows))
+    with _canvas(1060, 470) as figure:
+        panels = figure.subplots(1, 2, sharex=True, sharey=True)
+        for axes, when in zip(panels, ("before", "after"), strict=True):
+            for index, name in enumerate(names):
+                inside = [row for row in rows if row["when"] == when and row[key] == name]
+                colour, marker = _DOMAINS[index % 2] if key == "domain" else _hue(index, len(names))
+                xs, ys = [row["x"] for row in inside], [row["y"] for row in inside]
+                axes.scatter(xs, ys, 14, color=colour, marker=marker, alpha=0.55, linewidths=0, rasterized=True)
+                if when == "before" and key == "domain":
+                    axes.plot([], [], marker, color=colour, label=one_line(name, 30))
+            if key == "label":
+                _names_at_means(axes, [row for row in rows if row["when"] == when])
+            axes.set(xticks=[], yticks=[])
+            axes.set_title(f"{when} fine-tuning", loc="left")
+        if key == "domain":
+            figure.legend(loc="outside upper left", ncols=2)
+        return _svg(figure, f"planes-{colour_by}", f"Features before and after fine-tuning in a plane, by {colour_by}")
+
+
+def overlay(picture: NDArray[np.uint8], heat: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A grey copy of a (size, size, 3) picture, under a (size, size) map in [0, 255] that goes from dark to bright."""
+    import matplotlib
+
+    colour = matplotlib.colormaps["inferno"](heat)[..., :3]
+    share = 0.45 + 0.35 * heat[..., None] / 255.0
+    grey = picture.mean(axis=2, keepdims=True) / 255.0
+    mixed: NDArray[np.uint8] = np.rint(255.0 * ((1.0 - share) * grey + share * colour)).astype(np.uint8)
+    return mixed
+
+
 def alone(chart: Markup) -> str:
     """A figure as an SVG file of its own, on white."""
     opening, _, body = str(chart).partition(">")
@@ -357,6 +396,25 @@ def _room_for_labels(axes: "Axes") -> None:
     missing = max(0.0, 10 - (right - left)) / 2
     left, right = left - missing, right + missing
     axes.set_xlim(left, right + 0.14 * (right - left))
+
+
+def _hue(index: int, count: int) -> tuple[str, str]:
+    """One of so many colours, and one of a few shapes: neighbours differ in both."""
+    from colorsys import hls_to_rgb
+
+    channels = hls_to_rgb(index / count, 0.45 + 0.12 * (index % 2), 0.65)
+    return "#" + "".join(f"{round(255 * one):02x}" for one in channels), "o^sDv"[index % 5]
+
+
+def _names_at_means(axes: "Axes", rows: Sequence[Mapping[str, Any]]) -> None:
+    """The name of each class where its dots lie, of those that would overlap the first."""
+    taken: list[tuple[float, float]] = []
+    spans = [max(float(np.ptp([row[k] for row in rows])), 1e-9) for k in "xy"]
+    for label in dict.fromkeys(row["label"] for row in rows):
+        x, y = (float(np.mean([row[k] for row in rows if row["label"] == label])) for k in "xy")
+        if all(abs(x - a) > 0.16 * spans[0] or abs(y - b) > 0.04 * spans[1] for a, b in taken):
+            taken.append((x, y))
+            axes.text(x, y, one_line(str(label), 18), color=_INK, ha="center", va="center", weight="bold", fontsize=11)
 
 
 def _sorted(run: Mapping[float, float]) -> tuple[list[float], list[float]]:

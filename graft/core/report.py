@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graft.core import figures, outlook, page
+from graft.core import insight as why
 
 STAGES = ("ingest", "validate", "extract", "pretrain", "finetune", "evaluate", "curve", "export")
 SCORES = {"accuracy": "accuracy", "macro_recall": "macro recall", "macro_f1": "macro-F1"}
@@ -44,6 +45,7 @@ class Facts:
         projection: a row per picture: domain (a name, or "source" or "target"), label, x, y.
         samples: by domain, in the order shown: (label, pictures of (size, size, 3) uint8).
         mistakes: (true, predicted, probability, picture), worst first.
+        insight: where the net looked, what it mixes up, and what fine-tuning did to its features.
         credits: title, artist, licence, version.
         created: when, as shown.
     """
@@ -62,6 +64,7 @@ class Facts:
     projection: Rows = ()
     samples: Mapping[str, Sequence[tuple[str, Pictures]]] = field(default_factory=dict)
     mistakes: Sequence[tuple[str, str, float, NDArray[np.uint8]]] = ()
+    insight: why.Insight | None = None
     credits: Sequence[Mapping[str, str]] = ()
     settings_yaml: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -209,6 +212,7 @@ def _context(facts: Facts) -> dict[str, Any]:
             (true, predicted, probability, figures.sheet([[picture]], min(max(len(picture), _MISTAKE_PX), _LARGEST_PX)))
             for true, predicted, probability, picture in facts.mistakes
         ],
+        "insight": _insight(facts),
         "charts": _charts(facts, recalls),
     }
 
@@ -254,6 +258,11 @@ def _groups(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         for arm in figures.ARMS
     }
     return {arm: groups for arm, groups in found.items() if groups}
+
+
+def _insight(facts: Facts) -> str:
+    names = {"source": facts.source_name, "target": facts.target_name}
+    return why.render(facts.insight, names) if facts.insight else ""
 
 
 def _charts(facts: Facts, recalls: list[Recall]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from graft.core import fit, nets, plugins, reduction
 from graft.core.dataset import Split, draw_per_class
 from graft.core.errors import BadInput
 from graft.core.sections import Settings
+from tasks import layerwise
 from tasks.adapters import arrays, files, models
 from tasks.choices import Choices
 from tasks.workspace import ROLES, Workspace
@@ -28,7 +29,7 @@ def write(workspace: Workspace, settings: Settings, choices: Choices) -> None:
 
     Each is taken of the network as `transfer` starts, which learned the source, and as `scratch` starts. Scores look
     at those labelled training rows of the target that the first seed's arms learn from, distances at a sample of both
-    domains' training rows. No validation or test row is touched.
+    domains' training rows. No validation or test row is touched, but by `layers`, where `evaluate.layers` asks for it.
     """
     seed = settings.evaluate.seeds[0]
     splits = {role: _sample(arrays.read(workspace.packed(role, "train")), seed) for role in ROLES}
@@ -40,7 +41,8 @@ def write(workspace: Workspace, settings: Settings, choices: Choices) -> None:
         "rows": {name: len(split) for name, split in splits.items()},
     }
     arms = {arm: _measure(net, splits) for arm, net in _networks(workspace, choices, seed).items()}
-    files.write_json(workspace.transferability, report | arms)
+    layers = layerwise.measure(workspace, settings, choices)
+    files.write_json(workspace.transferability, report | arms | ({"layers": layers} if layers else {}))
 
 
 def _networks(workspace: Workspace, choices: Choices, seed: int) -> dict[str, Any]:

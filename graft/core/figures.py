@@ -274,6 +274,29 @@ def planes(rows: Sequence[Mapping[str, Any]], colour_by: str) -> Markup:
         return _svg(figure, f"planes-{colour_by}", f"Features before and after fine-tuning in a plane, by {colour_by}")
 
 
+def layerwise(measured: Mapping[str, Any]) -> Markup:
+    """Accuracy over how many blocks come from the source: a line for those frozen, one for those that learn on."""
+    with _canvas(680, 330) as figure:
+        axes = figure.subplots()
+        for (kind, label), arm in zip(
+            (("learning", "taken and learning on"), ("frozen", "taken and frozen")),
+            ("transfer", "scratch"),
+            strict=True,
+        ):
+            colour, marker = ARMS[arm]
+            rows = [[100 * one for one in some if one is not None] for some in measured[kind]]
+            for taken, some in enumerate(rows):
+                axes.plot([taken] * len(some), some, marker, color=colour, markersize=5, alpha=0.3, markeredgewidth=0)
+            means = [(taken, float(np.mean(some))) for taken, some in enumerate(rows) if some]
+            xs, ys = [taken for taken, _ in means], [mean for _, mean in means]
+            axes.plot(xs, ys, f"{marker}-", color=colour, linewidth=2.5, markersize=7, label=label)
+        every = len(measured["blocks"])
+        axes.set_xticks(range(0, every + 1, max(1, every // 12)))
+        axes.set(xlabel="first blocks taken from the source", ylabel="accuracy on validation rows, %")
+        figure.legend(loc="outside upper left", ncols=2)
+        return _svg(figure, "layerwise", "Accuracy over how many of the first blocks come from the source")
+
+
 def overlay(picture: NDArray[np.uint8], heat: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A grey copy of a (size, size, 3) picture, under a (size, size) map in [0, 255] that goes from dark to bright."""
     import matplotlib

@@ -286,6 +286,8 @@ def _charts(facts: Facts, recalls: list[Recall]) -> dict[str, Any]:
         charts["val_loss"] = figures.curves(rows, "val_loss", "loss on validation rows")
     if directions := facts.transferability.get("transfer", {}).get("directions"):
         charts["directions"] = figures.directions(directions, facts.source_name, facts.target_name)
+    if layers := facts.transferability.get("layers"):
+        charts["layers"] = figures.layerwise(layers)
     if facts.projection:
         names = {"source": facts.source_name, "target": facts.target_name}
         rows = [{**row, "domain": names.get(row["domain"], row["domain"])} for row in facts.projection]

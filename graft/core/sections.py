@@ -1,7 +1,7 @@
 """What may stand in params.yaml: frozen types that refuse unknown keys and out-of-range values."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -171,6 +171,12 @@ class Evaluate(Section):
     seeds: tuple[Annotated[int, Field(ge=0, le=2**31 - 1)], ...] = Field(min_length=1, max_length=100)
     bootstrap: int = Field(ge=100, le=1_000_000)
     top_k: int = Field(default=3, ge=1, le=100)
+    layers: int = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="seeds that measure how far each block carries over: many trainings; 0: none",
+    )
 
     @field_validator("seeds", mode="before")
     @classmethod
@@ -187,6 +193,12 @@ class Evaluate(Section):
         if len(set(value)) < len(value):
             raise ValueError("should name each seed once")
         return value
+
+    @model_validator(mode="after")
+    def _enough_seeds(self) -> Self:
+        if self.layers > len(self.seeds):
+            raise ValueError(f"should have layers of 0 to {len(self.seeds)}, as many seeds as there are")
+        return self
 
 
 class Export(Section):

@@ -146,3 +146,20 @@ def test_an_overlay_is_brighter_where_the_map_is_and_keeps_the_picture() -> None
         np.tile(np.arange(0, 256, 32, dtype=np.uint8)[None, :, None], (8, 1, 3)), np.zeros((8, 8), np.uint8)
     )
     assert np.all(np.diff(seen[0].astype(int).mean(axis=1)) > 10)
+
+
+def test_the_curve_over_layers_is_drawn_where_it_was_measured(page: str) -> None:
+    layers = {
+        "blocks": ["stem", "block"],
+        "seeds": [0, 1],
+        "rows": 840,
+        "frozen": [[0.2, 0.3], [0.5, None], [None, None]],
+        "learning": [[0.2, 0.3], [0.6, 0.6], [0.7, 0.8]],
+    }
+    drawn = render(replace(full(), transferability=full().transferability | {"layers": layers}))
+    assert "layers" in headings(drawn) and "layers" not in headings(page)
+    assert "On 840 validation pictures" in drawn and "each of 2 seeds" in drawn
+    rows = re.findall(
+        r'<th scope="row">(\d)</th><td class="name">(.+?)</td><td class="n">(.+?)</td><td class="n">(.+?)<', drawn
+    )
+    assert rows == [("0", "–", "25.0%", "25.0%"), ("1", "stem", "50.0%", "60.0%"), ("2", "block", "–", "75.0%")]

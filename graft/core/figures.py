@@ -262,7 +262,8 @@ def planes(rows: Sequence[Mapping[str, Any]], colour_by: str) -> Markup:
                 inside = [row for row in rows if row["when"] == when and row[key] == name]
                 colour, marker = _DOMAINS[index % 2] if key == "domain" else _hue(index, len(names))
                 xs, ys = [row["x"] for row in inside], [row["y"] for row in inside]
-                axes.scatter(xs, ys, 14, color=colour, marker=marker, alpha=0.55, linewidths=0, rasterized=True)
+                dots = axes.scatter(xs, ys, 14, color=colour, marker=marker, alpha=0.7, linewidths=0)
+                dots.set_rasterized(key == "label")  # the domains' colours follow the page's theme
                 if when == "before" and key == "domain":
                     axes.plot([], [], marker, color=colour, label=one_line(name, 30))
             if key == "label":
@@ -425,7 +426,7 @@ def _hue(index: int, count: int) -> tuple[str, str]:
     """One of so many colours, and one of a few shapes: neighbours differ in both."""
     from colorsys import hls_to_rgb
 
-    channels = hls_to_rgb(index / count, 0.45 + 0.12 * (index % 2), 0.65)
+    channels = hls_to_rgb(index / count, 0.5 + 0.1 * (index % 2), 0.7)
     return "#" + "".join(f"{round(255 * one):02x}" for one in channels), "o^sDv"[index % 5]
 
 

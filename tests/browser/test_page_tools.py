@@ -1,6 +1,7 @@
 """Sorting, filtering and enlarging on a page, by keyboard alone; on paper and without scripts nothing is missing."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -160,3 +161,15 @@ def test_two_runs_side_by_side_without_a_barrier(browser: Any, tmp_path: Path, s
         assert barriers.found(browser) == []
         assert browser.execute_script("return document.documentElement.scrollWidth") <= width
         assert browser.get_log("browser") == []
+
+
+def test_long_words_in_any_table_scroll_within_a_phones_width(browser: Any, tmp_path: Path) -> None:
+    word = "Unpronounceable" * 2
+    credit = dict.fromkeys(("title", "artist", "licence", "version"), word)
+    path = tmp_path / "page.html"
+    page = render(replace(full((word, "rose")), credits=[credit], versions={word: word}))
+    path.write_text(page, encoding="utf-8")
+    with barriers.screen(browser, "light", 390):
+        browser.get(path.as_uri())
+        assert barriers.found(browser) == []  # with all that is folded open
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= 390

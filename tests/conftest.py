@@ -161,6 +161,14 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def packages(shared: Path) -> Path:
+    """A cache for the icon packages of npm: each is downloaded once, whichever tests look at it. Nobody changes it."""
+    folder = shared / "packages"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def finished(shared: Path) -> Finished:
     """A workspace in which `graft run` ended, and what it printed. Nobody changes it: copy it first."""
     folder = shared / "finished"

@@ -1,6 +1,7 @@
 """What every origin promises."""
 
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +52,15 @@ def in_bucket(root: Path, s3: Server, credentials: None) -> None:
             client.upload_file(str(file), s3.bucket, f"contract/{file.relative_to(root).as_posix()}")
 
 
-def fetched(name: str, tmp_path: Path, root: Path, seed: int = 3, role: str = "source") -> list[Picture]:
+def fetched(name: str, tmp_path: Path, root: Path, packages: Path, role: str) -> list[Picture]:
     options = {"root": str(root)} if name == "folder" else FEW.get(name, {})
     if name == "tfds":
         given = {"train": little_set.rows("train", 9), "test": little_set.rows("test", 6)}
         little_set.prepare(tmp_path / "cache" / "tfds", given)
     chosen = plugins.resolve("tasks.origins", Choice(name=name, **options), "origin")
+    asked = request(tmp_path, role=role)
     try:
-        return list(chosen.module.fetch(chosen.options, request(tmp_path, seed, role)))
+        return list(chosen.module.fetch(chosen.options, replace(asked, cache=packages) if name == "glyphs" else asked))
     except EnvironmentProblem as error:
         if name != "glyphs":
             raise
@@ -73,11 +75,11 @@ def no_data_dir(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("role", ["source", "target"])
 @pytest.mark.parametrize("name", plugins.names("tasks.origins"))
 def test_the_same_request_gives_the_same_sound_pictures(
-    name: str, role: str, tmp_path: Path, root: Path, request: pytest.FixtureRequest
+    name: str, role: str, tmp_path: Path, root: Path, packages: Path, request: pytest.FixtureRequest
 ) -> None:
     if name == "s3":
         request.getfixturevalue("in_bucket")
-    first, second = (fetched(name, tmp_path, root, role=role) for _ in range(2))
+    first, second = (fetched(name, tmp_path, root, packages, role) for _ in range(2))
     assert first == second
     assert len({one.data for one in first}) == len(first)
     assert len({one.path for one in first}) == len(first)

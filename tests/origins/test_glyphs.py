@@ -40,19 +40,19 @@ SMALLEST = next(style.package for style in STYLES if style.package.name == "stre
 
 
 @pytest.fixture(scope="session")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, set[str]]]:
+def shelf(packages: Path) -> tuple[Path, dict[str, set[str]]]:
     """A cache that holds every package, and the names of its icons, by style."""
-    folder, names = tmp_path_factory.mktemp("cache"), {}
+    names = {}
     try:
         for style in STYLES:
-            icons = read_icons(style.package, folder)
+            icons = read_icons(style.package, packages)
             aliases = {name for name, alias in icons.get("aliases", {}).items() if set(alias) == {"parent"}}
             names[style.package.name] = aliases | set(icons["icons"])
     except EnvironmentProblem as problem:
         if "pinned" in str(problem):
             raise
         pytest.skip(f"the npm registry cannot be reached: {problem}")
-    return folder, names
+    return packages, names
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from graft.core import figures
 from tasks.adapters import files
 from tasks.workspace import Workspace
 from tests.conftest import Place
-from tests.flows.test_server import Server
+from tests.flows.server import Server
 
 PROGRAM = """
 from pathlib import Path

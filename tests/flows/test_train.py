@@ -5,12 +5,14 @@ import hashlib
 import json
 import sqlite3
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 from tasks.workspace import ARMS, STAGES
 from tests.conftest import ROOT, Finished, Place
+from tests.flows.server import Server
 
 
 def report(place: Place, name: str) -> dict:
@@ -142,20 +144,61 @@ def test_the_exported_files_are_the_ones_that_were_proven(finished: Finished) ->
     assert export["files"]["model-float32.tflite"]["max_probability_difference"] < 1e-4
 
 
-def test_a_second_run_and_plain_dvc_find_nothing_to_do(copied: Place) -> None:
-    place = copied
-    before = contents(place)
-    again = place.graft("run")
-    assert again.returncode == 0
-    assert all(rest.endswith("up to date") for rest in lines(again.stdout).values())
+class Again(NamedTuple):
+    """The same command once more, on a server that keeps its runs.
+
+    Attributes:
+        run: the flow run as the server has it.
+    """
+
+    place: Place
+    said: str
+    server: Server
+    run: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def again(finished: Finished, prefect_url: str, tmp_path_factory: pytest.TempPathFactory) -> Again:
+    folder, server = tmp_path_factory.mktemp("again"), Server(prefect_url)
+    copy = finished[0].copy(folder / "clone")
+    place = Place(copy.root, copy.environment | {"PREFECT_API_URL": prefect_url, "HOME": str(folder)})
+    done = place.graft("run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Again(place, done.stdout, server, server.last_run())
+
+
+def test_a_second_run_and_plain_dvc_find_nothing_to_do(again: Again, finished: Finished) -> None:
+    place, before = again.place, contents(finished[0])
+    assert all(rest.endswith("up to date") for rest in lines(again.said).values())
     assert json.loads(place.run("dvc", "status", "--json").stdout) == {}
     repro = place.run("dvc", "repro")
     assert repro.returncode == 0 and "Running stage" not in repro.stdout
     assert contents(place) == before
 
 
-def test_metrics_and_plots_are_dvcs_too(copied: Place) -> None:
-    place = copied
+def test_a_server_shows_the_stages_of_a_run_and_what_to_look_at(again: Again) -> None:
+    place, server, run = again.place, again.server, again.run
+    assert run["state_type"] == "COMPLETED"
+    of_this_run = {"flow_runs": {"id": {"any_": [run["id"]]}}}
+    assert len(server.post("task_runs/filter", of_this_run)) == 7
+    artifacts = {one["key"]: one["data"] for one in server.post("artifacts/filter", of_this_run)}
+    assert "| transfer | seen |" in artifacts["results"] and "Gain on seen" in artifacts["results"]
+    assert (place.root / "reports" / "report.html").as_uri() in artifacts["report"]
+    (gate,) = [one for one in server.post("task_runs/filter", of_this_run) if one["name"] == "validate"]
+    of_the_gate = {
+        one["key"]: one["data"]
+        for one in server.post("artifacts/filter", of_this_run)
+        if one["task_run_id"] == gate["id"]
+    }
+    assert {"data-gate", "validation"} <= of_the_gate.keys()
+    found = {row["rule"]: (row["severity"], row["count"]) for row in json.loads(of_the_gate["data-gate"])}
+    verdict = json.loads((place.root / "reports" / "validation.json").read_text())["found"]
+    assert found == {rule: (one["severity"], one["count"]) for rule, one in verdict.items()} and "dark" in found
+    assert (place.root / "reports" / "validation.html").as_uri() in of_the_gate["validation"]
+
+
+def test_metrics_and_plots_are_dvcs_too(again: Again) -> None:
+    place = again.place
     shown = json.loads(place.run("dvc", "metrics", "show", "--json").stdout)
     names = shown[""]["data"]
     assert "transfer" in names["reports/evaluation.json"]["data"]

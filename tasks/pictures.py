@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from graft.core import figures
+from graft.core import drawing, figures
 from graft.core.report import worst
 from tasks import report
 from tasks.adapters import files
@@ -34,4 +34,4 @@ def labels(workspace: Workspace) -> str:
 
 
 def _alone(chart: Any) -> str:
-    return figures.alone(chart) if chart else ""
+    return drawing.alone(chart) if chart else ""

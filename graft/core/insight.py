@@ -10,7 +10,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from graft.core import figures
+from graft.core import drawing, feature_figures
 
 _LOOK_PX, _PAIR_PX = 96, 64
 
@@ -98,13 +98,13 @@ def render(insight: Insight, names: Mapping[str, str]) -> Markup:
             names=names,
             looks={chosen: [(one, _looked(one)) for one in some] for chosen, some in looks.items() if some},
             pairs=[
-                (one, [figures.sheet([some], _PAIR_PX) for some in (one.pictures, one.like)]) for one in insight.pairs
+                (one, [drawing.sheet([some], _PAIR_PX) for some in (one.pictures, one.like)]) for one in insight.pairs
             ],
             doubts={
-                name: [(one, figures.sheet([[one.picture]], _LOOK_PX)) for one in some]
+                name: [(one, drawing.sheet([[one.picture]], _LOOK_PX)) for one in some]
                 for name, some in (("hardest", insight.hardest), ("suspects", insight.suspects))
             },
-            charts={plane: figures.planes(rows, plane) for plane, rows in planes.items() if rows},
+            charts={plane: feature_figures.planes(rows, plane) for plane, rows in planes.items() if rows},
             look_px=_LOOK_PX,
             pair_px=_PAIR_PX,
         )
@@ -112,7 +112,7 @@ def render(insight: Insight, names: Mapping[str, str]) -> Markup:
 
 
 def _looked(look: Look) -> str:
-    return figures.sheet([[look.picture, *(figures.overlay(look.picture, one) for one in look.maps)]], _LOOK_PX)
+    return drawing.sheet([[look.picture, *(drawing.overlay(look.picture, one) for one in look.maps)]], _LOOK_PX)
 
 
 @cache

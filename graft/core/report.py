@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from graft.core import figures, outlook, page
+from graft.core import drawing, feature_figures, figures, outlook, page
 from graft.core import insight as why
 
 STAGES = ("ingest", "validate", "extract", "pretrain", "finetune", "evaluate", "curve", "export")
@@ -180,7 +180,7 @@ def _context(facts: Facts) -> dict[str, Any]:
     results = [
         (arm, name, {score: score_text(evaluation[arm][name][score]) for score in SCORES})
         for name in figures.SETS
-        for arm in figures.ARMS
+        for arm in drawing.ARMS
         if evaluation.get(arm, {}).get(name)
     ]
     gains = {name: one for name in figures.SETS if (one := evaluation["gain"].get(name))}
@@ -209,7 +209,7 @@ def _context(facts: Facts) -> dict[str, Any]:
         "files": facts.export.get("files") or {},
         "sheets": {domain: _blocks(samples) for domain, samples in facts.samples.items() if samples},
         "mistakes": [
-            (true, predicted, probability, figures.sheet([[picture]], min(max(len(picture), _MISTAKE_PX), _LARGEST_PX)))
+            (true, predicted, probability, drawing.sheet([[picture]], min(max(len(picture), _MISTAKE_PX), _LARGEST_PX)))
             for true, predicted, probability, picture in facts.mistakes
         ],
         "insight": _insight(facts),
@@ -222,7 +222,7 @@ def _more_scores(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     titles = {name: title.format(evaluation.get("top_k")) for name, title in MORE_SCORES.items()}
     rows = []
     for name in figures.SETS:
-        for arm in figures.ARMS:
+        for arm in drawing.ARMS:
             scores = evaluation.get(arm, {}).get(name) or {}
             if all(one in scores for one in (*MORE_SCORES, *ERRORS)):
                 cells = [score_text(scores[one]) for one in MORE_SCORES]
@@ -241,7 +241,7 @@ def _thresholds(evaluation: Mapping[str, Any]) -> list[tuple[str, Mapping[str, f
 
 def _curve_texts(told: Mapping[str, Any]) -> list[str]:
     """What is read from the curve on one test set, sentence by sentence."""
-    arms = [arm for arm in figures.ARMS if arm in told and arm != "article"]
+    arms = [arm for arm in drawing.ARMS if arm in told and arm != "article"]
     said = [outlook.worth_in_labels(told.get("worth"))]
     said += [outlook.labels_to_reach(arm, one) for arm in arms for one in told[arm]["to_reach"]]
     return [text for text in [*said, outlook.foretold(told["transfer"].get("check"))] if text]
@@ -255,7 +255,7 @@ def _groups(evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             for name in figures.SETS
             for group, one in ((evaluation.get(arm, {}).get(name) or {}).get("groups") or {}).items()
         }
-        for arm in figures.ARMS
+        for arm in drawing.ARMS
     }
     return {arm: groups for arm, groups in found.items() if groups}
 
@@ -274,24 +274,24 @@ def _charts(facts: Facts, recalls: list[Recall]) -> dict[str, Any]:
     if facts.confusion is not None and facts.confusion.sum():
         charts["confusion"] = figures.confusion(*worst(facts.confusion, _labels(facts)))
     for name, told in (facts.curve.get("sets") or {}).items():
-        arms = {arm: told[arm] for arm in figures.ARMS if arm in told}
+        arms = {arm: told[arm] for arm in drawing.ARMS if arm in told}
         charts[f"labels_{name}"] = figures.labels_curve(name, facts.curve["labels"], arms)
     if groups := _groups(facts.evaluation):
         charts["groups"] = figures.groups(groups)
-    sure = {arm: (facts.evaluation.get(arm, {}).get("seen") or {}).get("abstention") for arm in figures.ARMS}
+    sure = {arm: (facts.evaluation.get(arm, {}).get("seen") or {}).get("abstention") for arm in drawing.ARMS}
     if curves := {arm: one["curve"] for arm, one in sure.items() if one}:
         charts["abstention"] = figures.abstention(curves)
     if rows := _chosen(facts):
         charts["val_accuracy"] = figures.curves(rows, "val_accuracy", "accuracy on validation rows, %", 100)
         charts["val_loss"] = figures.curves(rows, "val_loss", "loss on validation rows")
     if directions := facts.transferability.get("transfer", {}).get("directions"):
-        charts["directions"] = figures.directions(directions, facts.source_name, facts.target_name)
+        charts["directions"] = feature_figures.directions(directions, facts.source_name, facts.target_name)
     if layers := facts.transferability.get("layers"):
-        charts["layers"] = figures.layerwise(layers)
+        charts["layers"] = feature_figures.layerwise(layers)
     if facts.projection:
         names = {"source": facts.source_name, "target": facts.target_name}
         rows = [{**row, "domain": names.get(row["domain"], row["domain"])} for row in facts.projection]
-        charts["projection"] = figures.projection(rows)
+        charts["projection"] = feature_figures.projection(rows)
     return {name: chart for name, chart in charts.items() if chart}
 
 
@@ -318,7 +318,7 @@ def _blocks(samples: Sequence[tuple[str, Pictures]]) -> list[tuple[list[str], in
         (
             [label for label, _ in block],
             max(len(pictures) for _, pictures in block),
-            figures.sheet([pictures for _, pictures in block], _CELL_PX),
+            drawing.sheet([pictures for _, pictures in block], _CELL_PX),
         )
         for block in blocks
     ]

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 from graft.core import outlook, page
 from graft.core.changes import changes, flat
+from graft.core.drawing import ARMS
 from graft.core.errors import BadInput, one_line
-from graft.core.figures import ARMS, SETS
+from graft.core.figures import SETS
 from graft.core.report import FILTERS, SCORES, gain_text, percent, score_text, size_text
 
 Numbers = Mapping[str, Any]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from graft.core import figures
+from graft.core import drawing
 from graft.core.insight import Doubt, Insight, Look, MixUp
 from graft.core.report import render
 from tests.core.test_report import CLASSES, HOSTILE, Page, full, minimal
@@ -139,10 +139,10 @@ def test_an_overlay_is_brighter_where_the_map_is_and_keeps_the_picture() -> None
     flat = np.full((8, 8, 3), 90, np.uint8)
     half = np.zeros((8, 8), np.uint8)
     half[:, 4:] = 255
-    mixed = figures.overlay(flat, half)
+    mixed = drawing.overlay(flat, half)
     assert mixed.dtype == np.uint8 and mixed.shape == (8, 8, 3)
     assert mixed[:, 4:].mean() > mixed[:, :4].mean() + 50
-    seen = figures.overlay(
+    seen = drawing.overlay(
         np.tile(np.arange(0, 256, 32, dtype=np.uint8)[None, :, None], (8, 1, 3)), np.zeros((8, 8), np.uint8)
     )
     assert np.all(np.diff(seen[0].astype(int).mean(axis=1)) > 10)

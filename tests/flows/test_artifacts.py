@@ -4,7 +4,7 @@ import json
 import xml.etree.ElementTree as xml
 from typing import Any
 
-from graft.core import figures
+from graft.core import drawing, figures
 from tasks.adapters import files
 from tasks.workspace import Workspace
 from tests.conftest import Place
@@ -57,7 +57,7 @@ def test_a_name_that_looks_like_markup_is_a_name_in_the_picture() -> None:
     rows: list[dict[str, Any]] = [{"arm": "<b>&\x00$x$", "step": step, "val_accuracy": 0.5} for step in (1, 2)]
     drawn = figures.curves(rows, "val_accuracy", "accuracy")
     assert drawn is not None
-    texts = [one.text for one in xml.fromstring(figures.alone(drawn)).iter("{http://www.w3.org/2000/svg}text")]
+    texts = [one.text for one in xml.fromstring(drawing.alone(drawn)).iter("{http://www.w3.org/2000/svg}text")]
     assert "<b>&\\x00$x$" in texts
 
 

@@ -32,6 +32,8 @@ def write(workspace: Workspace, settings: Settings, model: str) -> str:
         "## Files",
         "\n".join(_file(name, one) for name, one in export["files"].items()),
         _calibration(export),
+        "When to say nothing: a probability that validation pictures chose, and what it gave on test pictures.",
+        "\n".join(_sure(evaluation)),
         "## Data and licences",
         f"Source: {_domain(data.source)}. Target: {_domain(data.target)}. The pictures' licences go with them.",
         *_credits(settings),
@@ -57,6 +59,19 @@ def _calibration(export: dict[str, Any]) -> str:
         f"Probabilities are calibrated by one temperature, {export['calibration']['temperature']:.2f}, fitted on "
         f"validation pictures: the expected calibration error on test pictures is {after:.1%} ({before:.1%} without)."
     )
+
+
+def _sure(evaluation: dict[str, Any]) -> list[str]:
+    """What comes of answering only when sure, on each test set."""
+    told = []
+    for name, scores in evaluation["transfer"].items():
+        for one in scores["abstention"]["thresholds"] if scores else ():
+            found = "no probability is enough"
+            if one["confidence"] <= 1:
+                answered = f"from {one['confidence']:.2f} on it answers {one['coverage']:.0%}"
+                found = f"{answered}, {one['accuracy']:.1%} of those rightly"
+            told.append(f"- To be right {one['wanted']:.0%} of the time on {name} groups: {found}.")
+    return told
 
 
 def _domain(domain: Any) -> str:

@@ -161,6 +161,7 @@ def test_a_pulled_folder_works_without_a_store_and_tells_of_a_changed_byte(
 ) -> None:
     done = published.graft("pull", "shapes@candidate", "-o", str(tmp_path / "here"))
     assert done.returncode == 0, done.stderr
+    assert "- To be right 90% of the time on seen groups: " in (tmp_path / "here" / "model-card.md").read_text()
     Image.fromarray(rows(published)[0][0]).save(tmp_path / "a.png")
     nowhere = {"GRAFT_BUCKET": "", "AWS_ENDPOINT_URL_S3": ""}
     done = published.graft("predict", str(tmp_path / "here"), str(tmp_path / "a.png"), **nowhere)

@@ -87,8 +87,11 @@ def report(
 
     if compare is None:
         from tasks import report as page
+        from tasks.stage import keep_to_itself
 
-        print(f"report: {page.write(Workspace.find(), to)}")
+        place = Workspace.find()
+        keep_to_itself(place)
+        print(f"report: {page.write(place, to)}")
         return
     from tasks import side_by_side
 

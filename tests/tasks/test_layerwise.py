@@ -13,7 +13,7 @@ from graft.core.errors import BadInput
 from tasks import layerwise
 from tasks.adapters import models
 from tasks.choices import Choices
-from tasks.workspace import ROLES, Workspace
+from tasks.workspace import HELD_OUT, ROLES, Workspace
 from tests.conftest import Finished
 
 CHANGES = ("pretrain.backbone=article", "evaluate.layers=1", "finetune.steps=8", "finetune.evaluations=2")
@@ -30,7 +30,7 @@ def place(finished: Finished, tmp_path: Path) -> Workspace:
     shutil.copy(whole.classes, bare.classes)
     bare.finetune_report.parent.mkdir()
     shutil.copy(whole.finetune_report, bare.finetune_report)
-    assert all(not bare.packed(role, split).exists() for role in ROLES for split in ("test", "unseen"))
+    assert all(not bare.held_out(role, split).exists() for role in ROLES for split in HELD_OUT)
     return bare
 
 

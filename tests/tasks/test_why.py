@@ -29,7 +29,7 @@ def left(place: Workspace) -> dict[str, Any]:
 
 
 def test_maps_are_of_the_model_that_ships_and_of_the_classes_they_say(place: Workspace) -> None:
-    found, test = left(place), arrays.read(place.packed("target", "test"))
+    found, test = left(place), arrays.read(place.held_out("target", "test"))
     assert found["seed"] == json.loads(place.export_report.read_text())["seed"]
     model = models.load(place.classifier("transfer", found["seed"]))
     maps = np.load(place.why / "maps.npz")["maps"]
@@ -62,7 +62,7 @@ def test_compared_with_a_mix_up_is_what_the_model_learned_from(place: Workspace)
     found, train, test = (
         left(place),
         arrays.read(place.packed("target", "train")),
-        arrays.read(place.packed("target", "test")),
+        arrays.read(place.held_out("target", "test")),
     )
     learned = set(draw_per_class(train.labels, 5, found["seed"]).tolist())
     assert found["pairs"]
@@ -88,7 +88,7 @@ def test_features_are_drawn_of_validation_rows_alone(place: Workspace) -> None:
 
 def test_the_same_answers_leave_the_same_again(place: Workspace, tmp_path: Path) -> None:
     chosen = settings.load(place.params)
-    test = arrays.read(place.packed("target", "test"))
+    test = arrays.read(place.held_out("target", "test"))
     nets = [models.load(place.classifier("transfer", seed)) for seed in chosen.evaluate.seeds]
     probabilities = np.stack([fit.softmax(fit.predict(net, test.images)) for net in nets])
     again = Workspace(tmp_path)

@@ -12,7 +12,7 @@ import pytest
 from graft.core import fit, saliency, settings
 from graft.core.dataset import draw_per_class
 from tasks import insight, training, why
-from tasks.adapters import arrays, models
+from tasks.adapters import arrays, files, models
 from tasks.choices import Choices
 from tasks.workspace import Workspace
 from tests.conftest import Finished
@@ -90,7 +90,10 @@ def test_the_same_answers_leave_the_same_again(place: Workspace, tmp_path: Path)
     chosen = settings.load(place.params)
     test = arrays.read(place.held_out("target", "test"))
     nets = [models.load(place.classifier("transfer", seed)) for seed in chosen.evaluate.seeds]
-    probabilities = np.stack([fit.softmax(fit.predict(net, test.images)) for net in nets])
+    warmth = files.read_json(place.evaluation)["temperature"]["transfer"]
+    probabilities = np.stack(
+        [fit.softmax(fit.predict(net, test.images) / np.float32(by)) for net, by in zip(nets, warmth, strict=True)]
+    )
     again = Workspace(tmp_path)
     for name in ("features", "models"):
         (tmp_path / name).symlink_to(place.root / name)

@@ -1,6 +1,7 @@
 """curve: accuracy over labels per class, each arm; what reuse is worth in labels, and how many more would do.
 
-Off unless params.yaml asks for it: it trains every arm anew for each budget. Nothing is chosen by it.
+Off unless params.yaml asks for it: it trains every arm anew for each budget. Nothing is chosen by it, and nothing stops
+because of it: where it cannot be measured the report says why.
 """
 
 from collections.abc import Mapping
@@ -45,15 +46,25 @@ def curve(workspace: Workspace, settings: Settings, choices: Choices) -> None:
 
     Each arm keeps the learning rate that finetune chose for it. Budgets for which a class has too few training
     pictures are left out. After a kill, the trainings go on where they were.
+    """
+    rows: list[dict[str, Any]] = []
+    told: dict[str, Any] = {"labels": []}
+    if settings.curve.enabled:
+        try:
+            told, rows = _measured(workspace, settings)
+        except (BadInput, GateRefused) as reason:
+            told |= {"not_measured": str(reason)}
+    files.write_csv(workspace.curve("curve"), rows)
+    files.write_json(workspace.curve_report, told)
+
+
+def _measured(workspace: Workspace, settings: Settings) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The report, and the plot's rows.
 
     Raises:
         BadInput: fewer than 3 budgets are left.
         GateRefused: a training diverged.
     """
-    if not settings.curve.enabled:
-        files.write_csv(workspace.curve("curve"), [])
-        files.write_json(workspace.curve_report, {"labels": []})
-        return
     seeds = settings.evaluate.seeds[: settings.curve.seeds]
     labels = _budgets(workspace, settings)
     points = [Point(arm, n, seed) for n in labels for arm in ARMS for seed in seeds]
@@ -69,9 +80,8 @@ def curve(workspace: Workspace, settings: Settings, choices: Choices) -> None:
         if answered[points[0]].get(name)
     }
     report = {name: _read(arms, labels, settings) for name, arms in found.items()}
-    files.write_csv(workspace.curve("curve"), _rows(report, labels))
     told = {"labels": labels, "seeds": list(seeds), "labels_per_class": settings.finetune.labels_per_class}
-    files.write_json(workspace.curve_report, told | {"sets": report})
+    return told | {"sets": report}, _rows(report, labels)
 
 
 def _budgets(workspace: Workspace, settings: Settings) -> list[int]:
@@ -83,7 +93,7 @@ def _budgets(workspace: Workspace, settings: Settings) -> list[int]:
     if len(found) < learning_curve.FEWEST:
         raise BadInput(
             f"curve.labels is {list(settings.curve.labels)} and the smallest class has {counts.min()} training "
-            f"pictures: {len(found)} budgets are left; {learning_curve.FEWEST} or more would do"
+            f"pictures; budgets left: {len(found)}, and {learning_curve.FEWEST} or more would do"
         )
     return found
 
@@ -133,7 +143,7 @@ def _answer(bench: _Bench, point: Point, tell: Tell) -> Hits:
     if not train_one(ours, one, tell):
         raise GateRefused(
             f"arm {point.arm}, seed {point.seed}, {point.labels} labels per class diverged at the learning rate that "
-            "finetune chose; lower finetune.learning_rates would do"
+            "finetune chose"
         )
     model, hits = models.load(ours.kept.model(one.name)), Hits()
     for name, split in SETS.items():

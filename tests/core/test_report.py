@@ -372,6 +372,8 @@ def test_the_curve_is_read_in_plain_words() -> None:
         "the curve foretells 61.0% [55.0, 66.0] for 20 labels per class; measured: 60.0%",
     ):
         assert told in page, told
+    none = render(minimal(curve={"labels": [], "not_measured": f"curve.labels is {HOSTILE}"}))
+    assert "Not measured: curve.labels is &lt;img" in none and none.count("What more labels would buy") == 1
     beyond = {"labels": 70.0, "ci95": [65.0, 70.0], "more": True}
     assert worth_in_labels(beyond) == "Reuse is worth more than 65 labels per class: scratch never got there."
 

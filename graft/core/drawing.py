@@ -130,6 +130,7 @@ def dot(
     marker: str,
     form: str,
 ) -> None:
+    """A mean with its interval and each seed, in a row of its own; `form` says how the mean is written beside it."""
     axes.plot(seeds, [row] * len(seeds), marker, color=colour, markersize=5, alpha=0.3, markeredgewidth=0)
     axes.plot([low, high], [row, row], color=colour, linewidth=3, alpha=0.6, solid_capstyle="round")
     axes.plot([mean], [row], marker, color=colour, markersize=9, zorder=3)
@@ -139,6 +140,7 @@ def dot(
 
 
 def rows_of(axes: "Axes", labels: Sequence[str]) -> None:
+    """A row for each label, the first on top."""
     axes.set_yticks(range(len(labels)), [one_line(label, 22) for label in labels])
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
@@ -161,5 +163,6 @@ def hue(index: int, count: int) -> tuple[str, str]:
 
 
 def in_order(run: Mapping[float, float]) -> tuple[list[float], list[float]]:
+    """Steps, and the value at each, by step."""
     steps = sorted(run)
     return steps, [run[step] for step in steps]

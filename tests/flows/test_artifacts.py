@@ -14,10 +14,12 @@ PROGRAM = """
 from pathlib import Path
 from prefect import flow
 from flows import artifacts
+from tasks.stage import keep_to_itself
 from tasks.workspace import Workspace
 @flow
 def show():
     place = Workspace(Path.cwd())
+    keep_to_itself(place)
     for stage in ("ingest", "pretrain", "finetune", "evaluate", "export"):
         artifacts.of_stage(stage, place)
     return artifacts.report_address(place)

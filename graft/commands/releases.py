@@ -33,10 +33,13 @@ def publish(
 ) -> None:
     """Publish what the pipeline made as the next version; it becomes the candidate."""
     from tasks import publish as task
+    from tasks.stage import keep_to_itself
     from tasks.workspace import Workspace
 
     with _bar("publishing") as progress:
-        done = task.publish(Workspace.find(), name, version, progress, _note)
+        place = Workspace.find()
+        keep_to_itself(place)
+        done = task.publish(place, name, version, progress, _note)
     held = done.held.receipt
     total = sum(file.bytes_ for file in held.contents.files.values())
     print(f"{held.name}@{held.version} is published: {len(held.contents.files)} files, {total / 1e6:.1f} MB")

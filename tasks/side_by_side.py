@@ -3,16 +3,19 @@
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from graft.core import settings as settings_file
+from graft.core.answered import Answers
 from graft.core.dataset import Progress
 from graft.core.errors import BadInput, one_line
 from graft.core.side_by_side import Run, render
 from graft.hub import cache, names, sealed
 from graft.hub.cache import Pulled
-from tasks.adapters import dvc, files, git
+from tasks import answered
+from tasks.adapters import dvc, dvc_cache, dvc_config, files, git
 from tasks.workspace import ROLES, Workspace
 
 Read = Callable[[str], str | None]
@@ -48,13 +51,15 @@ def find(named: str, here: Workspace | None, progress: Progress) -> Run:
     if named and _holds(folder, cache.RECEIPT):
         return _release(named, cache.open_folder(folder), here)
     if named and _holds(folder, "params.yaml"):
-        return _made(named, f"the folder {folder.resolve()}", lambda path: _text(folder / path))
+        made = _made(named, f"the folder {folder.resolve()}", lambda path: _text(folder / path))
+        return replace(made, answers=answered.read(Workspace(folder).predictions))
     if "@" in named.strip("@") and "@{" not in named:
         return _release(named, cache.pull(names.reference(named), progress), here)
     if here and _REVISION.fullmatch(named):
         root = here.root
         if git.show(root, named, here.params) is not None:
-            return _made(named, "a git revision", lambda path: git.show(root, named, root / path))
+            made = _made(named, "a git revision", lambda path: git.show(root, named, root / path))
+            return replace(made, answers=_cached_answers(here, git.show(root, named, root / "dvc.lock") or ""))
     raise BadInput(
         f"{one_line(named, 100)!r} is no run: no folder with params.yaml, no release (like plants@v3), and no git "
         f"revision {'with params.yaml here' if here else '(those can be named inside a graft checkout alone)'}"
@@ -78,7 +83,17 @@ def _release(named: str, pulled: Pulled, here: Workspace | None) -> Run:
         versions=_pins(lock)
         if lock and sealed.sha256(lock.encode()) == contents.locks.get("requirements_lock_sha256")
         else {},
+        answers=answered.read(pulled.folder / Workspace(pulled.folder).predictions.name),
     )
+
+
+def _cached_answers(here: Workspace, lock: str) -> Answers:
+    """Those that a revision's dvc.lock names, if DVC's cache has them."""
+    path = here.predictions.relative_to(here.root).as_posix()
+    for item in dvc_cache.locked(lock):
+        if item.path == path:
+            return answered.read(dvc_config.cache_folder(here.root) / item.key)
+    return {}
 
 
 def _made(named: str, origin: str, read: Read) -> Run:

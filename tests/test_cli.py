@@ -78,7 +78,9 @@ def test_two_runs_stand_side_by_side_and_an_unknown_one_is_refused_in_one_line(c
     done = copied.graft("report", "--compare", "HEAD", ".")
     page = copied.root / "reports" / "side-by-side.html"
     assert done.stdout == f"report: {page}\n", done.stderr
-    assert "finetune.steps" in page.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
+    assert "finetune.steps" in text
+    assert "<h1>. against HEAD: accuracy on the seen test set +0.0 points [0.0, 0.0]</h1>" in text
     done = copied.graft("report", "--compare", "HEAD", "nowhere")
     assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert done.stderr.startswith("graft: 'nowhere' is no run: ")

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from graft.core import outlook, page
+from graft.core import answered, outlook, page
+from graft.core.bootstrap import Estimate
 from graft.core.changes import changes, flat
 from graft.core.drawing import ARMS
 from graft.core.errors import BadInput, one_line
@@ -27,6 +28,7 @@ class Run:
         settings: content of params.yaml.
         data: by role: name, md5 (DVC's hash), pictures.
         versions: of the packages that it was locked to, by name.
+        answers: to every test picture, by set and arm.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Run:
     settings: Numbers = field(default_factory=dict)
     data: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    answers: answered.Answers = field(default_factory=dict)
 
 
 class Table(NamedTuple):
@@ -59,6 +62,7 @@ def render(old: Run, new: Run) -> str:
         runs=(old, new),
         sentence=sentence(old, new),
         verdicts=[(run, verdict(run)) for run in (old, new)],
+        paired=paired(old, new),
         caution=caution(old, new),
         tables=tables,
     )
@@ -70,8 +74,15 @@ def sentence(old: Run, new: Run) -> str:
     one, other = (_score(run, "transfer", "seen", "accuracy") for run in (old, new))
     if not (one and other):
         return f"{old.name} and {new.name}: accuracy of transfer is not known of both"
-    points = _points(one, other, "mean", 100)
-    return f"{new.name} against {old.name}: {points} of accuracy on the seen test set, not paired"
+    found = answered.difference(old.answers, new.answers, "seen", "transfer") if paired(old, new) else None
+    points = _estimated(found) if found else f"{_points(one, other, 'mean', 100)}, not paired"
+    return f"{new.name} against {old.name}: accuracy on the seen test set {points}"
+
+
+def paired(old: Run, new: Run) -> bool:
+    """Whether both are known to have answered the same pictures with models of the same seeds."""
+    one, other = (run.data.get("target", {}).get("md5") for run in (old, new))
+    return bool(one) and one == other and answered.fit_together(old.answers, new.answers)
 
 
 def verdict(run: Run) -> str:
@@ -87,7 +98,13 @@ def verdict(run: Run) -> str:
 
 
 def caution(old: Run, new: Run) -> str:
-    """Why a difference is no proof, and whether both answered the same pictures."""
+    """What a difference proves, and whether both answered the same pictures."""
+    if paired(old, new):
+        return (
+            "Both answered the same pictures, with models of the same seeds: differences of accuracy are taken picture "
+            "by picture, with 95% intervals for other pictures and other seeds. An interval without zero tells the "
+            "runs apart. Other scores are not paired."
+        )
     hashes = [{role: one.get("md5") for role, one in run.data.items()} for run in (old, new)]
     known = all(found and all(found.values()) for found in hashes)
     if not known:
@@ -104,18 +121,23 @@ def caution(old: Run, new: Run) -> str:
 
 def results(old: Run, new: Run) -> Table:
     """Every score that one of them has, with intervals, and the difference in points."""
-    rows = []
+    rows, both = [], (old.answers, new.answers) if paired(old, new) else ({}, {})
     for name in SETS:
         for arm in ARMS:
             for score, title in SCORES.items():
                 one, other = (_score(run, arm, name, score) for run in (old, new))
                 texts = [score_text(each) if each else NONE for each in (one, other)]
-                rows.append((name, arm, title, *texts, _points(one, other, "mean", 100)))
+                found = answered.difference(*both, name, arm) if score == "accuracy" else None
+                told = _estimated(found) if found else _points(one, other, "mean", 100)
+                rows.append((name, arm, title, *texts, told))
         one, other = (_estimate(run.evaluation, "points", "gain", name) for run in (old, new))
         texts = [gain_text(each) if each else NONE for each in (one, other)]
-        rows.append((name, "transfer − scratch", "gain of accuracy", *texts, _points(one, other, "points", 1)))
+        found = answered.difference_of_gains(*both, name)
+        told = _estimated(found) if found else _points(one, other, "points", 1)
+        rows.append((name, "transfer − scratch", "gain of accuracy", *texts, told))
     shown = [row for row in rows if row[3:5] != (NONE, NONE)]
-    head = ("test set", "arm", "score", old.name, new.name, "difference, not paired")
+    said = "difference, with an interval where paired" if paired(old, new) else "difference, not paired"
+    head = ("test set", "arm", "score", old.name, new.name, said)
     return Table("results", "Results", "95% intervals.", head, shown)
 
 
@@ -187,6 +209,10 @@ def _points(one: Numbers | None, other: Numbers | None, key: str, times: float) 
         return NONE
     points = round(times * (other[key] - one[key]), 1) + 0.0  # no minus before a zero
     return f"{points:+.1f}".replace("-", "−") + " points"
+
+
+def _estimated(found: Estimate) -> str:
+    return gain_text({"points": found.mean, "ci95": found.ci95})
 
 
 def _estimate(value: Any, key: str, *path: str) -> Numbers | None:

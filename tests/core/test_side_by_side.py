@@ -35,14 +35,14 @@ def section(text: str, name: str) -> str:
 
 def test_differences_have_a_sign_and_are_called_not_paired() -> None:
     text = render(run("before"), run("after", -0.125))
-    assert "<h1>after against before: −12.5 points of accuracy on the seen test set, not paired</h1>" in text
+    assert "<h1>after against before: accuracy on the seen test set −12.5 points, not paired</h1>" in text
     rows = side_by_side.results(run("before"), run("after", -0.125)).rows
     assert ("seen", "transfer", "accuracy", "50.0% [48.0, 52.0]", "37.5% [35.5, 39.5]", "−12.5 points") in rows
     assert "zero cannot be said" in text
 
 
 def test_a_difference_that_rounds_to_nothing_has_no_minus() -> None:
-    assert "+0.0 points of accuracy" in side_by_side.sentence(run("a"), run("b", -0.0001))
+    assert "+0.0 points, not paired" in side_by_side.sentence(run("a"), run("b", -0.0001))
 
 
 def test_each_run_has_its_own_verdict() -> None:

@@ -1,9 +1,12 @@
 """The model card: what a release is, is for, and how good it is, for whoever only pulls it (Mitchell et al. 2019)."""
 
+import io
 from typing import Any
 
+from ruamel.yaml import YAML
+
 from graft.core.sections import Settings
-from tasks import report
+from tasks import results
 from tasks.adapters import files
 from tasks.workspace import Workspace
 
@@ -11,7 +14,10 @@ _HEAD = "| trained | test pictures | accuracy % | macro recall % | macro-F1 % |\
 
 
 def write(workspace: Workspace, settings: Settings, model: str) -> str:
-    """The card as Markdown. Names from the data are shown as code, so that none is taken for markup."""
+    """The card as Markdown with the head that Hugging Face reads.
+
+    Names from the data are shown as code, so that none is taken for markup.
+    """
     evaluation, export = files.read_json(workspace.evaluation), files.read_json(workspace.export_report)
     classes = files.read_json(workspace.classes)["target"]
     data, gain = settings.data, evaluation["gain"]
@@ -27,18 +33,51 @@ def write(workspace: Workspace, settings: Settings, model: str) -> str:
         f"Classes: {', '.join(_code(name) for name in classes)}.",
         "## How good it is",
         f"Mean over {len(evaluation['seeds'])} seeds with its 95 % interval.",
-        "\n".join([_HEAD, *(f"| {' | '.join(row)} |" for row in report.rows(workspace))]),
+        "\n".join([_HEAD, *(f"| {' | '.join(row)} |" for row in results.rows(workspace))]),
         "\n".join(_gain(name, one) for name, one in gain.items() if one),
         "## Files",
         "\n".join(_file(name, one) for name, one in export["files"].items()),
         _calibration(export),
         "When to say nothing: a probability that validation pictures chose, and what it gave on test pictures.",
         "\n".join(_sure(evaluation)),
+        *_cost(workspace, settings),
         "## Data and licences",
         f"Source: {_domain(data.source)}. Target: {_domain(data.target)}. The pictures' licences go with them.",
         *_credits(settings),
     ]
-    return "\n\n".join(parts) + "\n"
+    return f"---\n{_head(settings, model, evaluation)}---\n\n" + "\n\n".join(parts) + "\n"
+
+
+def _head(settings: Settings, model: str, evaluation: dict[str, Any]) -> str:
+    """The metadata of a model card, as YAML; accuracy and macro-F1 of transfer are in [0, 1]."""
+    told = {
+        "library_name": "litert",
+        "pipeline_tag": "image-classification",
+        "tags": ["image-classification", "transfer-learning", "tflite", "graft"],
+        "license": "other",
+        "license_name": "see-data-and-licences",
+        "model-index": [{"name": model, "results": _measured(settings.data.target.name, evaluation["transfer"])}],
+    }
+    text = io.StringIO()
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style, yaml.sort_base_mapping_type_on_output = False, False  # type: ignore[assignment]
+    yaml.dump(told, text)
+    return text.getvalue()
+
+
+def _measured(target: str, sets: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "task": {"type": "image-classification"},
+            "dataset": {"name": f"{target}, {name} groups", "type": target, "split": "test"},
+            "metrics": [
+                {"type": kind, "name": title, "value": round(scores[score]["mean"], 4)}
+                for kind, score, title in (("accuracy", "accuracy", "accuracy"), ("f1", "macro_f1", "macro-F1"))
+            ],
+        }
+        for name, scores in sets.items()
+        if scores
+    ]
 
 
 def _gain(name: str, gain: dict[str, Any]) -> str:
@@ -74,12 +113,27 @@ def _sure(evaluation: dict[str, Any]) -> list[str]:
     return told
 
 
+def _cost(workspace: Workspace, settings: Settings) -> list[str]:
+    """What each arm's trainings cost; nothing where that is not known."""
+    told = []
+    for arm, one in results.costs(workspace, settings).items():
+        both = [each for each in (one["pretraining"], one["finetuning"]) if each]
+        energy = [each["energy_wh"] for each in both]
+        used = "energy not counted on that machine" if None in energy else f"{sum(energy):.2f} Wh"
+        told.append(
+            f"- {arm}: {sum(each['cpu_seconds'] for each in both):,.0f} seconds of processor time in "
+            f"{sum(each['trainings'] for each in both)} trainings, at most "
+            f"{max(each['peak_memory_mb'] for each in both):,} MB, {used}."
+        )
+    return ["## What training cost", "\n".join(told)] if told else []
+
+
 def _domain(domain: Any) -> str:
     return f"{_code(domain.name)} from {_code(domain.origin.name)}"
 
 
 def _credits(settings: Settings) -> list[str]:
-    rows = report.credits(settings)
+    rows = results.credits(settings)
     return ["\n".join(f"- {row['title']}, {row['artist']}, {row['licence']}" for row in rows)] if rows else []
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from graft.core import compact, fit, nets, views
+from graft.core import compact, cost, fit, nets, views
 from graft.core.budget import Budget
 from graft.core.dataset import Split, draw_per_class, draw_validation
 from graft.core.errors import BadInput, GateRefused
@@ -44,7 +44,8 @@ Outcome = tuple[Training, History]
 
 
 def finetune(workspace: Workspace, settings: Settings, choices: Choices) -> None:
-    """Train transfer, scratch and article for every seed; write their classifiers, the curves and what was chosen.
+    """Train transfer, scratch and article for every seed; write their classifiers, the curves, what was
+    chosen and what it cost.
 
     An arm tries every learning rate on its first seed and keeps the best for all: by validation accuracy, or by
     cross-validation on the training rows. After a kill, the trainings go on where they were.
@@ -70,8 +71,15 @@ def finetune(workspace: Workspace, settings: Settings, choices: Choices) -> None
             if not history:
                 raise GateRefused(f"{_shown(one)} diverged; lower finetune.learning_rates would do")
             shutil.copyfile(kept.model(one.name), folder / workspace.classifier(one.arm, one.seed).name)
+        spent = {arm: cost.total([kept.cost(name) for name in _names(tries + wanted, arm)]) for arm in ARMS}
     others = [one for one in tried if one[0].fold is None and one[0] not in wanted]
     _write_reports(workspace, settings, others + final, final)
+    files.write_json(workspace.cost("finetune"), {arm: cost.as_json(one) for arm, one in spent.items()})
+
+
+def _names(trainings: Sequence[Training], arm: str) -> list[str]:
+    """Of the arm's trainings, each once: the one that was tried first may be one of those kept."""
+    return list(dict.fromkeys(one.name for one in trainings if one.arm == arm))
 
 
 def _tries(settings: Settings) -> list[Training]:
@@ -177,7 +185,8 @@ class Bench:
 
 
 def _train_and_log(bench: Bench, one: Training, tell: Tell) -> History:
-    history = train_one(bench, one, tell)
+    with bench.kept.metered(one.name):
+        history = train_one(bench, one, tell)
     board.write(bench.workspace.board("finetune", one.name), history)
     return history
 

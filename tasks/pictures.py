@@ -4,14 +4,14 @@ from typing import Any
 
 from graft.core import drawing, figures
 from graft.core.report import worst
-from tasks import report
+from tasks import results
 from tasks.adapters import files
 from tasks.workspace import ARMS, Workspace
 
 
 def learning(workspace: Workspace, stage: str) -> str:
     """Accuracy on validation rows while `pretrain` or `finetune` trained; "" if there is nothing to draw."""
-    rows = report.curves(workspace, stage)
+    rows = results.curves(workspace, stage)
     if stage == "finetune":
         kept = {arm: one["learning_rate"] for arm, one in files.read_json(workspace.finetune_report).items()}
         rows = [row for row in rows if row["learning_rate"] == kept.get(row["arm"])]
@@ -22,7 +22,7 @@ def learning(workspace: Workspace, stage: str) -> str:
 def confusion(workspace: Workspace) -> str:
     """Which class transfer took for which, on the seen test set; "" if there is nothing to draw."""
     classes = files.read_json(workspace.classes)["target"]
-    counts = report.confused(workspace, classes)
+    counts = results.confused(workspace, classes)
     return _alone(figures.confusion(*worst(counts, classes)) if counts.sum() else None)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
+from graft.core import cost
 from graft.core.budget import Budget
 from graft.core.errors import GateRefused
 from graft.core.fit import TrainData
@@ -58,7 +59,7 @@ class Bench:
 
 
 def pretrain(workspace: Workspace, settings: Settings, choices: Choices) -> None:
-    """Train each backbone on the source; write models/pretrained/<backbone>.keras and the curves.
+    """Train each backbone on the source; write models/pretrained/<backbone>.keras, the curves and what it cost.
 
     Of several learning rates each backbone keeps its best: by validation accuracy, or by cross-validation on the
     source's training rows. The source's test rows are not touched: evaluate reads them. After a kill, the trainings go
@@ -88,7 +89,14 @@ def pretrain(workspace: Workspace, settings: Settings, choices: Choices) -> None
             if outcome.refused:
                 raise GateRefused(f"backbone {one.backbone}: {outcome.refused}")
             shutil.copyfile(kept.model(one.name), folder / f"{one.backbone}.keras")
+        spent = {name: cost.total([kept.cost(file) for file in _files(tries + wanted, name)]) for name in names}
     _write_reports(workspace, settings, wanted, results)
+    files.write_json(workspace.cost("pretrain"), {name: cost.as_json(one) for name, one in spent.items()})
+
+
+def _files(trainings: Sequence[Training], backbone: str) -> list[str]:
+    """Of the backbone's trainings, each once."""
+    return list(dict.fromkeys(one.name for one in trainings if one.backbone == backbone))
 
 
 def backbones(choices: Choices) -> dict[str, Plugin]:
@@ -124,6 +132,11 @@ def _chosen(settings: Settings, tried: Sequence[tuple[Training, Outcome]], name:
 
 
 def _pretrain_one(bench: Bench, one: Training, tell: Tell) -> Outcome:
+    with bench.kept.metered(one.name):
+        return _trained(bench, one, tell)
+
+
+def _trained(bench: Bench, one: Training, tell: Tell) -> Outcome:
     """What came of one training; the model is kept."""
     if done := bench.kept.finished(one.name):
         return Outcome(**done)

@@ -20,7 +20,7 @@ from tasks import card, report
 from tasks.adapters import commit, dvc, files
 from tasks.workspace import ROLES, STAGES, Workspace
 
-CARD, PREPROCESSING = "model-card.md", "preprocessing.json"
+CARD, PREPROCESSING = "model_card.md", "preprocessing.json"
 HOW = "upright by its EXIF orientation, transparency on white, the largest centred square, antialiased (bilinear)"
 
 
@@ -92,6 +92,7 @@ def gather(workspace: Workspace, settings: Settings, model: str, scratch: Path) 
     kept = [
         *([workspace.challenge] if challenged else []),
         workspace.evaluation,
+        workspace.predictions,
         workspace.export_report,
         workspace.validation,
         workspace.report,

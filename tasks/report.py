@@ -1,6 +1,5 @@
 """The results for people: a table on the terminal, the same in Prefect's UI, and the HTML report with pictures."""
 
-import csv
 import importlib.metadata
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,22 +9,30 @@ import numpy as np
 
 from graft.core import outlook
 from graft.core import settings as settings_file
+from graft.core.errors import BadInput
 from graft.core.report import Facts, render
-from graft.core.scores import confusion
 from graft.core.sections import Settings
-from tasks import insight
-from tasks.adapters import arrays, files
-from tasks.workspace import ARMS, ROLES, STAGES, Workspace
+from tasks import card, insight, results
+from tasks.adapters import arrays, dvc, files, git
+from tasks.workspace import ROLES, STAGES, Workspace
 
-SCORES = ("accuracy", "macro_recall", "macro_f1")
 SAMPLES_PER_CLASS = 8
 MISTAKES = 24
 VERSIONS = ("tensorflow", "keras", "prefect", "dvc", "great-expectations", "ai-edge-litert", "numpy", "graft")
 
 
 def write(workspace: Workspace, to: Path | None = None) -> Path:
-    """Write the report (reports/report.html, unless `to` says otherwise) from what the stages left; its path."""
+    """Write the report from what the stages left; its path.
+
+    Args:
+        to: where; reports/report.html if nothing is said, and then reports/model_card.md is written, too.
+    """
     path = (to or workspace.report).absolute()
+    if to is None:
+        settings = settings_file.load(workspace.params)
+        text = card.write(workspace, settings, settings.data.target.name)
+        with files.written_aside(workspace.card) as aside:
+            aside.write_text(text, encoding="utf-8")
     text = render(facts(workspace))
     with files.written_aside(path) as aside:
         aside.write_text(text, encoding="utf-8")
@@ -51,40 +58,41 @@ def facts(workspace: Workspace) -> Facts:
         transferability=files.read_json(workspace.transferability),
         curve=files.read_json(workspace.curve_report) if workspace.curve_report.exists() else {},
         seconds=[files.read_json(path) for path in records if path.exists()],
-        curves=curves(workspace, "finetune"),
-        confusion=confused(workspace, classes["target"]),
-        per_class=[_numbers(row) for row in _read_csv(workspace.per_class)],
-        projection=[_numbers(row) for row in _read_csv(workspace.projection)],
+        cost=results.costs(workspace, settings),
+        curves=results.curves(workspace, "finetune"),
+        confusion=results.confused(workspace, classes["target"]),
+        per_class=[results.numbers(row) for row in results.read_csv(workspace.per_class)],
+        projection=[results.numbers(row) for row in results.read_csv(workspace.projection)],
         samples={getattr(settings.data, role).name: _samples(workspace, role, classes[role]) for role in ROLES},
         mistakes=_mistakes(workspace, classes["target"]),
         insight=insight.read(workspace, classes["target"]),
-        credits=credits(settings),
+        credits=results.credits(settings),
+        made_from=_made_from(workspace, settings),
         settings_yaml=workspace.params.read_text(encoding="utf-8"),
         versions={name: importlib.metadata.version(name) for name in VERSIONS},
         created=_measured_at(workspace).strftime("%Y-%m-%d %H:%M UTC"),
     )
 
 
-def curves(workspace: Workspace, stage: str) -> list[dict[str, Any]]:
-    """Training curves of `pretrain` or `finetune`: a row per evaluation; none if the stage left none."""
-    return [_numbers(row) for row in _read_csv(workspace.curve(stage))]
+def _made_from(workspace: Workspace, settings: Settings) -> list[tuple[str, str]]:
+    """(what, which): the commit, and both domains by DVC's hashes; without what is not known."""
+    found = []
+    if told := git.commit(workspace.root):
+        name, changed = told
+        found.append(("git commit", f"{name}{', with changes that are not committed' if changed else ''}"))
+    try:
+        hashes = dvc.hashes(workspace.root)
+    except BadInput:  # a stage that was started by hand before DVC knew any
+        hashes = {}
+    for role in ROLES:
+        if md5 := hashes.get(f"data/{role}"):
+            found.append((f"{role} data, {getattr(settings.data, role).name}", f"md5 {md5}"))
+    return found
 
 
 def _measured_at(workspace: Workspace) -> datetime:
     """When the last stage wrote its results: the same results give the same page."""
     return datetime.fromtimestamp(workspace.export_report.stat().st_mtime, UTC)
-
-
-def rows(workspace: Workspace) -> list[tuple[str, ...]]:
-    """The results table: arm, set, accuracy, macro recall and macro-F1 in percent with 95 % intervals."""
-    evaluation = files.read_json(workspace.evaluation)
-    table = []
-    for arm in ARMS:
-        for name, scores in evaluation[arm].items():
-            if scores is not None:
-                cells = [_percent(scores[score]["mean"], scores[score]["ci95"]) for score in SCORES]
-                table.append((arm, name, *cells))
-    return table
 
 
 def show(workspace: Workspace, console: Any) -> None:
@@ -101,10 +109,10 @@ def show(workspace: Workspace, console: Any) -> None:
         f"{evaluation['steps']} steps",
         highlight=False,
     )
-    results = Table("arm", "set", "accuracy %", "macro recall %", "macro-F1 %", box=None, pad_edge=False)
-    for row in rows(workspace):
-        results.add_row(*row)
-    console.print(results, highlight=False)
+    table = Table("arm", "set", "accuracy %", "macro recall %", "macro-F1 %", box=None, pad_edge=False)
+    for row in results.rows(workspace):
+        table.add_row(*row)
+    console.print(table, highlight=False)
     for name, gain in evaluation["gain"].items():
         if gain:
             told = f"[bold]{_points(gain)}[/] (transfer - scratch): {outlook.said_of(gain)}"
@@ -143,17 +151,13 @@ def markdown(workspace: Workspace) -> str:
     """The results table, and what the features said, for Prefect's UI."""
     evaluation = files.read_json(workspace.evaluation)
     lines = ["| arm | set | accuracy % | macro recall % | macro-F1 % |", "|---|---|---|---|---|"]
-    lines += [f"| {' | '.join(row)} |" for row in rows(workspace)]
+    lines += [f"| {' | '.join(row)} |" for row in results.rows(workspace)]
     gains = [
         f"**Gain on {name}: {_points(gain)}**: {outlook.said_of(gain)}"
         for name, gain in evaluation["gain"].items()
         if gain
     ]
     return "\n".join([*lines, "", *gains, "", _features(workspace, settings_file.load(workspace.params))])
-
-
-def _percent(mean: float, ci95: list[float]) -> str:
-    return f"{100 * mean:.1f} [{100 * ci95[0]:.1f}, {100 * ci95[1]:.1f}]"
 
 
 def _share(value: float) -> str:
@@ -163,28 +167,6 @@ def _share(value: float) -> str:
 def _points(gain: dict[str, Any]) -> str:
     low, high = gain["ci95"]
     return f"{gain['points']:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}"
-
-
-def _read_csv(path: Path) -> list[dict[str, str]]:
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def _numbers(row: dict[str, str]) -> dict[str, Any]:
-    """The row with its numeric cells as numbers; class names and arms stay text."""
-    texts = ("arm", "class", "label", "domain", "backbone")
-    return {key: value if key in texts else float(value) for key, value in row.items() if value != ""}
-
-
-def confused(workspace: Workspace, classes: list[str]) -> Any:
-    """(classes, classes) counts of transfer on the seen test set, all seeds: rows true, columns predicted."""
-    pairs = _read_csv(workspace.confusion)
-    index = {name: number for number, name in enumerate(classes)}
-    actual = np.array([index[pair["actual"].removeprefix("'")] for pair in pairs])
-    predicted = np.array([index[pair["predicted"].removeprefix("'")] for pair in pairs])
-    return confusion(actual, predicted, len(classes))
 
 
 def _samples(workspace: Workspace, role: str, classes: list[str]) -> list[tuple[str, list[Any]]]:
@@ -213,21 +195,3 @@ def _mistakes(workspace: Workspace, classes: list[str]) -> list[tuple[str, str, 
         (classes[one["label"]], classes[one["predicted"]], one["probability"], np.asarray(images[one["row"]]))
         for one in worst
     ]
-
-
-def credits(settings: Settings) -> list[dict[str, str]]:
-    """Artists and licences, where an origin names them."""
-    from graft.core.plugins import resolve
-
-    named: dict[str, dict[str, str]] = {}
-    for role in ROLES:
-        choice = getattr(settings.data, role).origin
-        module = resolve("tasks.origins", choice, f"data.{role}.origin").module
-        for credit in getattr(module, "CREDITS", ()):
-            named[credit.style] = {
-                "title": credit.title,
-                "artist": credit.artist,
-                "licence": credit.licence,
-                "version": credit.version,
-            }
-    return list(named.values())

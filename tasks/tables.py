@@ -9,9 +9,9 @@ from typing import Any
 
 from graft.core import settings as settings_file
 from graft.core.errors import one_line
-from tasks import report
 from tasks.adapters import files
 from tasks.gate import profile
+from tasks.results import rows as result_rows
 from tasks.workspace import ROLES, Workspace
 
 SPLITS = ("train", "validation", "test", "unseen")
@@ -47,7 +47,7 @@ def findings(workspace: Workspace) -> Rows:
 def results(workspace: Workspace) -> Rows:
     """What every arm reached on each test set, with intervals."""
     head = ("arm", "test set", "accuracy %", "macro recall %", "macro-F1 %")
-    return [dict(zip(head, row, strict=True)) for row in report.rows(workspace)]
+    return [dict(zip(head, row, strict=True)) for row in result_rows(workspace)]
 
 
 def exported(workspace: Workspace) -> Rows:

@@ -5,13 +5,14 @@ import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import graft
-from graft.core import fit
+from graft.core import cost, fit
+from graft.core.cost import Cost
 from graft.core.dataset import Progress
 from graft.core.loop import History
 from graft.core.resume import Checkpoint
@@ -51,6 +52,22 @@ class Kept:
     def model(self, name: str) -> Path:
         """The file of a finished training."""
         return self.folder / f"{name}.keras"
+
+    @contextmanager
+    def metered(self, name: str) -> Iterator[None]:
+        """Count what the training `name` costs in the block; what a kill cuts off is not counted."""
+        try:
+            with cost.metered() as told:
+                yield
+        finally:
+            files.write_json(self.folder / f"{name}.cost", asdict(replace(self.cost(name) + told[0], trainings=1)))
+
+    def cost(self, name: str) -> Cost:
+        """What the training `name` has cost so far."""
+        try:
+            return Cost(**json.loads((self.folder / f"{name}.cost").read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return Cost(trainings=0)
 
 
 @contextmanager

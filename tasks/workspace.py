@@ -182,6 +182,10 @@ class Workspace:
         """Training curve of `pretrain` or `finetune`: one row per evaluation; of `curve`: accuracy over labels."""
         return self.root / "reports" / "plots" / f"{stage}.csv"
 
+    def cost(self, stage: str) -> Path:
+        """What the trainings of `pretrain` cost, by backbone, or those of `finetune`, by arm."""
+        return self.root / "reports" / f"{stage}_cost.json"
+
     @property
     def evaluation(self) -> Path:
         return self.root / "reports" / "evaluation.json"
@@ -231,6 +235,11 @@ class Workspace:
     def report(self) -> Path:
         """The page for people."""
         return self.root / "reports" / "report.html"
+
+    @property
+    def card(self) -> Path:
+        """The same facts as the report, for whoever finds the model elsewhere."""
+        return self.root / "reports" / "model_card.md"
 
     @property
     def comparison(self) -> Path:

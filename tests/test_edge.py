@@ -44,6 +44,7 @@ def published(finished: Finished, s3: Any, tmp_path_factory: pytest.TempPathFact
         "GRAFT_BUCKET": s3.bucket,
         "GRAFT_CACHE": str(folder / "cache"),
         "GRAFT_USER": "ann",
+        "HOME": str(folder),
     }
     copy = place.copy(folder / "clone")
     done = Place(copy.root, environment | {"PYTHONPATH": str(copy.root)}).graft("publish", "shapes")
@@ -161,7 +162,7 @@ def test_a_pulled_folder_works_without_a_store_and_tells_of_a_changed_byte(
 ) -> None:
     done = published.graft("pull", "shapes@candidate", "-o", str(tmp_path / "here"))
     assert done.returncode == 0, done.stderr
-    assert "- To be right 90% of the time on seen groups: " in (tmp_path / "here" / "model-card.md").read_text()
+    assert "- To be right 90% of the time on seen groups: " in (tmp_path / "here" / "model_card.md").read_text()
     Image.fromarray(rows(published)[0][0]).save(tmp_path / "a.png")
     nowhere = {"GRAFT_BUCKET": "", "AWS_ENDPOINT_URL_S3": ""}
     done = published.graft("predict", str(tmp_path / "here"), str(tmp_path / "a.png"), **nowhere)
@@ -236,6 +237,13 @@ def test_a_light_installation_is_light() -> None:
     heavy = {"tensorflow", "keras", "prefect", "dvc", "pandas", "scikit-learn", "great-expectations", "model-signing"}
     assert light_installation() & heavy == set()
     assert {"numpy", "pillow", "pydantic", "boto3", "ai-edge-litert", "typer"} <= light_installation()
+
+
+def test_a_release_is_compared_picture_by_picture_with_the_workspace_it_came_from(published: Published) -> None:
+    done = published.graft("report", "--compare", "shapes@v1", ".")
+    assert done.returncode == 0, done.stderr
+    page = (published.place.root / "reports" / "side-by-side.html").read_text(encoding="utf-8")
+    assert ". against shapes@v1: accuracy on the seen test set +0.0 points [0.0, 0.0]" in page
 
 
 def test_the_notebook_runs_from_top_to_bottom(published: Published, tmp_path: Path) -> None:

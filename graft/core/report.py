@@ -39,6 +39,8 @@ class Facts:
         transferability: content of reports/transferability.json.
         curve: content of reports/curve.json.
         seconds: a row per stage run: stage, seconds, peak_memory_mb, ran; of a stage's rows the last one counts.
+        cost: by arm `pretraining`, which may be null, and `finetuning`: trainings, seconds, cpu_seconds,
+            peak_memory_mb, energy_wh (null if not counted).
         curves: a row per evaluation while training: arm, seed, learning_rate, step, val_accuracy, val_loss, ...
         confusion: (classes, classes) counts, rows true, columns predicted; transfer, seen, all seeds together.
         per_class: a row per class and arm: class, arm, recall in [0, 1].
@@ -46,6 +48,7 @@ class Facts:
         samples: by domain, in the order shown: (label, pictures of (size, size, 3) uint8).
         mistakes: (true, predicted, probability, picture), worst first.
         insight: where the net looked, what it mixes up, and what fine-tuning did to its features.
+        made_from: (what, which): git commit, data.
         credits: title, artist, licence, version.
         created: when, as shown.
     """
@@ -58,6 +61,7 @@ class Facts:
     transferability: Mapping[str, Any] = field(default_factory=dict)
     curve: Mapping[str, Any] = field(default_factory=dict)
     seconds: Rows = ()
+    cost: Mapping[str, Any] = field(default_factory=dict)
     curves: Rows = ()
     confusion: NDArray[np.int64] | None = None
     per_class: Rows = ()
@@ -66,6 +70,7 @@ class Facts:
     mistakes: Sequence[tuple[str, str, float, NDArray[np.uint8]]] = ()
     insight: why.Insight | None = None
     credits: Sequence[Mapping[str, str]] = ()
+    made_from: Sequence[tuple[str, str]] = ()
     settings_yaml: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
@@ -206,6 +211,7 @@ def _context(facts: Facts) -> dict[str, Any]:
         "stages": [(stage, seconds.get(stage)) for stage in dict.fromkeys((*STAGES, *seconds))],
         "total_seconds": sum(row["seconds"] for row in seconds.values()),
         "longest": max((row["seconds"] for row in seconds.values()), default=0) or 1,
+        "costs": _costs(facts.cost),
         "files": facts.export.get("files") or {},
         "sheets": {domain: _blocks(samples) for domain, samples in facts.samples.items() if samples},
         "mistakes": [
@@ -228,6 +234,25 @@ def _more_scores(evaluation: Mapping[str, Any]) -> dict[str, Any]:
                 cells = [score_text(scores[one]) for one in MORE_SCORES]
                 rows.append((arm, name, cells + [f"{scores[one]['mean']:.3f}" for one in ERRORS]))
     return {"titles": [*titles.values(), *ERRORS.values()], "rows": rows} if rows else {}
+
+
+def _costs(cost: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    """(arm, cells): both trainings' processor time, how many there were and how long one took, memory, energy."""
+    rows = []
+    for arm in (arm for arm in drawing.ARMS if arm in cost):
+        one, before = cost[arm]["finetuning"], cost[arm].get("pretraining")
+        both = [each for each in (before, one) if each]
+        energy = [each["energy_wh"] for each in both]
+        cells = [
+            time_text(before["cpu_seconds"]) if before else "none",
+            time_text(one["cpu_seconds"]),
+            str(one["trainings"]),
+            time_text(one["seconds"] / max(one["trainings"], 1)),
+            f"{max(each['peak_memory_mb'] for each in both):,} MB",
+            "not counted" if None in energy else f"{sum(energy):.2f} Wh",
+        ]
+        rows.append((arm, cells))
+    return rows
 
 
 def _thresholds(evaluation: Mapping[str, Any]) -> list[tuple[str, Mapping[str, float]]]:

@@ -169,6 +169,10 @@ def full(classes: tuple[str, ...] = CLASSES, pictures_px: int = 16) -> Facts:
             {"stage": stage, "seconds": 3.5 * index, "peak_memory_mb": 900, "ran": "2026-01-01T00:00:00"}
             for index, stage in enumerate(STAGES)
         ],
+        cost={
+            "transfer": {"pretraining": spent(40.0, 1, 0.5), "finetuning": spent(100.0, 5, 1.25)},
+            "scratch": {"pretraining": None, "finetuning": spent(100.0, 5, None)},
+        },
         curves=[
             {"arm": arm, "seed": float(seed), "learning_rate": rate, "step": step, "val_accuracy": step / 100}
             for arm in ARMS
@@ -191,9 +195,20 @@ def full(classes: tuple[str, ...] = CLASSES, pictures_px: int = 16) -> Facts:
         mistakes=[(classes[0], classes[1], 0.98, picture())] * 24,
         credits=[{"title": HOSTILE, "artist": HOSTILE, "licence": "MIT", "version": "1.0"}],
         settings_yaml=f"seed: 7  # {HOSTILE}\n",
+        made_from=[("git commit", "0f1e2d"), (f"target data, {HOSTILE}", "md5 8c9b")],
         versions={"numpy": "2.4.6"},
         created="2026-01-01 00:00 UTC",
     )
+
+
+def spent(cpu_seconds: float, trainings: int, energy_wh: float | None) -> dict[str, Any]:
+    return {
+        "trainings": trainings,
+        "seconds": 2 * cpu_seconds,
+        "cpu_seconds": cpu_seconds,
+        "peak_memory_mb": 1234,
+        "energy_wh": energy_wh,
+    }
 
 
 @pytest.fixture(scope="module")
@@ -220,6 +235,17 @@ def test_a_full_page_has_every_section(page: str) -> None:
         *("seconds", "measured"),
         *("settings", "made-with"),
     ]
+
+
+def test_what_each_arm_cost_stands_there_with_its_pretraining_and_what_was_not_counted_is_said(page: str) -> None:
+    rows = re.findall(r'<th scope="row" class="key (\w+)">\w+</th>((?:<td class="n">[^<]*</td>){6})', page)
+    cells = {arm: re.findall(r">([^<]*)</td>", row) for arm, row in rows}
+    assert cells["transfer"] == ["40 s", "1 min 40 s", "5", "40 s", "1,234 MB", "1.75 Wh"]
+    assert cells["scratch"] == ["none", "1 min 40 s", "5", "40 s", "1,234 MB", "not counted"]
+
+
+def test_the_page_says_which_commit_and_data_it_was_made_from(page: str) -> None:
+    assert "git commit: <code>0f1e2d</code>" in page and "<code>md5 8c9b</code>" in page
 
 
 def test_a_minimal_page_leaves_out_what_is_not_known() -> None:

@@ -3,12 +3,14 @@
 import csv
 import hashlib
 import json
+import re
 import sqlite3
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from ruamel.yaml import YAML
 
 from tasks.workspace import ARMS, STAGES
 from tests.conftest import ROOT, Finished, Place
@@ -32,7 +34,7 @@ def contents(place: Place) -> dict[str, str]:
     return {
         str(path.relative_to(place.root)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in files
-        if path.name != "report.html"  # a view of the rest, with the time on it
+        if path.name not in ("report.html", "model_card.md")  # views of the rest, with the time on one
     }
 
 
@@ -47,6 +49,31 @@ def test_the_command_ends_with_the_results_and_the_report(finished: Finished) ->
         assert sum(line.startswith(arm) for line in done.stdout.splitlines()) == 2
     assert (place.root / "reports" / "report.html").stat().st_size > 10_000
     assert done.stderr == ""
+
+
+def test_the_model_card_says_what_the_report_and_its_data_say(finished: Finished) -> None:
+    reports = finished[0].root / "reports"
+    card, page = ((reports / name).read_text(encoding="utf-8") for name in ("model_card.md", "report.html"))
+    evaluation, costs = report(finished[0], "evaluation"), report(finished[0], "finetune_cost")
+    _, head, body = card.split("---\n", 2)
+    (model,) = YAML(typ="safe", pure=True).load(head)["model-index"]
+    measured = {one["dataset"]["name"]: {m["type"]: m["value"] for m in one["metrics"]} for one in model["results"]}
+    assert model["name"] == "plants" and measured == {
+        f"plants, {name} groups": {
+            kind: round(evaluation["transfer"][name][score]["mean"], 4)
+            for kind, score in (("accuracy", "accuracy"), ("f1", "macro_f1"))
+        }
+        for name in ("seen", "unseen")
+    }
+    scores = re.findall(r"([\d.]+) (\[[\d.]+, [\d.]+\])", body)
+    assert len(scores) == 18 and all(f"{mean}% {ends}" in page for mean, ends in scores)
+    gains = re.findall(r"([+-][\d.]+) points, 95 % interval ([+-][\d.]+) to ([+-][\d.]+)", body)
+    assert len(gains) == 2
+    for points, low, high in gains:
+        shown = f"{points} points [{low.removeprefix('+')}, {high.removeprefix('+')}]".replace("-", "−")
+        assert shown in page
+    assert all(f"{cost['peak_memory_mb']:,} MB" in page for cost in costs.values())
+    assert body.count("seconds of processor time in") == len(ARMS)
 
 
 def test_the_evaluation_has_its_stable_names(finished: Finished) -> None:

@@ -10,7 +10,7 @@ from graft.core import settings as settings_file
 from graft.core.errors import BadInput
 from tasks.adapters import files, models
 from tasks.choices import Choices
-from tasks.workspace import Workspace
+from tasks.workspace import ARMS, Workspace
 from tests.conftest import Place
 
 ROOT = Path(__file__).parents[2]
@@ -39,6 +39,12 @@ def test_rates_are_tried_on_folds_and_what_the_lasso_silenced_is_cut_out(copied:
         assert done.returncode == 0, done.stderr
     report = files.read_json(workspace.pretrain_report)
     assert all(one["learning_rate"] in one["learning_rates_tried"] for one in report.values()) and len(report) == 2
+    costs = {stage: files.read_json(workspace.cost(stage)) for stage in ("pretrain", "finetune")}
+    assert {name: one["trainings"] for name, one in costs["pretrain"].items()} == {"convnet": 5, "article": 5}
+    tried = len(files.read_json(workspace.finetune_report)["transfer"]["learning_rates_tried"])
+    assert {arm: one["trainings"] for arm, one in costs["finetune"].items()} == dict.fromkeys(ARMS, tried)
+    every = [one for told in costs.values() for one in told.values()]
+    assert all(one["seconds"] > 0 and one["cpu_seconds"] > 0 and one["peak_memory_mb"] > 100 for one in every)
     after = models.load(workspace.classifier("transfer", 0))
     assert after.get_layer("views") and after.count_params() < before
     assert list(workspace.trainings.iterdir()) == []

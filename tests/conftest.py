@@ -19,6 +19,7 @@ import pytest
 
 from graft.core import settings
 from tasks.choices import Choices
+from tests import released as releases
 from tests.store import Server, weed
 
 ROOT = Path(__file__).parents[1]
@@ -202,6 +203,12 @@ def finished(shared: Path) -> Finished:
             (folder / "done.json").write_text(json.dumps([done.stdout, done.stderr]))
     stdout, stderr = json.loads((folder / "done.json").read_text())
     return place, subprocess.CompletedProcess(["graft", "run"], 0, stdout, stderr)
+
+
+@pytest.fixture(scope="session")
+def released(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The finished workspace's release in a folder, as `graft pull -o` makes it. Nobody changes it."""
+    return releases.folder(finished[0].root, tmp_path_factory.mktemp("released") / "shapes")
 
 
 @pytest.fixture(scope="session")

@@ -1,19 +1,17 @@
 """The commands for releases: publish one, move it through its stages, look at it, pull it and ask it."""
 
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from graft.commands import terminal
 from graft.core.errors import BadInput, GraftError, UsageError
 
 if TYPE_CHECKING:
     from graft.hub.bucket import Bucket
-    from graft.hub.releases import Progress
     from graft.hub.stages import Moved
 
 app = typer.Typer()
@@ -36,10 +34,10 @@ def publish(
     from tasks.stage import keep_to_itself
     from tasks.workspace import Workspace
 
-    with _bar("publishing") as progress:
+    with terminal.bar("publishing") as progress:
         place = Workspace.find()
         keep_to_itself(place)
-        done = task.publish(place, name, version, progress, _note)
+        done = task.publish(place, name, version, progress, terminal.note)
     held = done.held.receipt
     total = sum(file.bytes_ for file in held.contents.files.values())
     print(f"{held.name}@{held.version} is published: {len(held.contents.files)} files, {total / 1e6:.1f} MB")
@@ -51,7 +49,7 @@ def promote(wanted: Wanted, stage: Annotated[str, typer.Argument(help="Where to.
     """Move a stage to a release, if it stood at the stage before and the gate lets it pass."""
     from graft.hub import names, stages
 
-    with _bucket() as bucket, _bar("checking") as progress:
+    with _bucket() as bucket, terminal.bar("checking") as progress:
         moved = stages.promote(bucket, names.reference(wanted), names.stage(stage), reason, progress)
     _tell(moved)
 
@@ -69,7 +67,7 @@ def rollback(
     names.model(name)
     for check, value in ((names.stage, stage), (names.version, to)):
         check(value) if value else None
-    with _bucket() as bucket, _bar("checking") as progress:
+    with _bucket() as bucket, terminal.bar("checking") as progress:
         stages.rollback(bucket, name, stage, to, reason, progress, _tell)
 
 
@@ -148,9 +146,9 @@ def pull(
         return
     from graft.hub import cache, names
 
-    with _bar("pulling") as progress:
+    with terminal.bar("pulling") as progress:
         pulled = cache.pull(names.reference(wanted), progress)
-    _warn(pulled.warning)
+    terminal.warn(pulled.warning)
     folder = cache.copy(pulled, to) if to else pulled.folder
     print(f"{pulled.receipt.name}@{pulled.receipt.version} is in {folder}")
 
@@ -172,10 +170,10 @@ def predict(
     from graft import edge
     from graft.commands import show
 
-    with _bar("pulling") as progress:
+    with terminal.bar("pulling") as progress:
         release = edge.find(wanted, progress)
-    _warn(release.warning)
-    with _silent():
+    terminal.warn(release.warning)
+    with terminal.silent():
         model = edge.Model(release, file)
     worst: GraftError | None = None
     for picture in pictures:
@@ -183,7 +181,7 @@ def predict(
             show.answer(str(picture), model.predict(picture).top(top)[0], at_least, as_json)
         except BadInput as error:
             worst = error
-            _warn(str(error))
+            terminal.warn(str(error))
     if worst:
         raise typer.Exit(worst.exit_code)
 
@@ -209,46 +207,8 @@ def _bucket() -> Iterator["Bucket"]:
         yield bucket
 
 
-@contextmanager
-def _bar(what: str) -> Iterator["Progress"]:
-    """Bytes done and in all as a bar, where somebody looks."""
-    if not sys.stderr.isatty():
-        yield lambda done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    columns: tuple[Any, ...] = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        bar = bars.add_task(what, total=None)
-        yield lambda done, total: bars.update(bar, completed=done, total=total)
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Keep LiteRT's own chatter off the terminal; what goes wrong comes as an exception."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-
-
 def _tell(moved: "Moved") -> None:
     move = moved.move
     before = f", before it {move.previous.version}" if move.previous else ""
     done = "now stands at" if moved.done else "already stands at"
     print(f"{move.model}@{move.version} {done} {move.stage} (move {move.serial}{before})", flush=True)
-
-
-def _note(text: str) -> None:
-    print(f"graft: note: {text}", file=sys.stderr)
-
-
-def _warn(text: str) -> None:
-    if text:
-        print(f"graft: {text}", file=sys.stderr)

@@ -47,13 +47,16 @@ async function ask(file) {
     if (turn === asked && error.name !== "AbortError") refuse(error.message);
     return;
   }
-  if (turn === asked) show();
+  if (turn !== asked) return;
+  show();
+  $("verdict").scrollIntoView({ block: "nearest" });
 }
 
 function refuse(text) {
   show();
   $("problem").textContent = text;
   $("problem").hidden = false;
+  $("problem").scrollIntoView({ block: "nearest" });
 }
 
 // ----------------------------------------------------------------- showing

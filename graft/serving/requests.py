@@ -84,6 +84,10 @@ class Request(BaseHTTPRequestHandler):
                 wire.Arriving(self.connection, time.monotonic() + LINGER_S).drain()
 
     def _answer(self, known: dict[str, Callable[[], Content]]) -> None:
+        with self.server.working():
+            self._try(known)
+
+    def _try(self, known: dict[str, Callable[[], Content]]) -> None:
         path = urlsplit(self.path).path
         try:
             checks.sender(self.headers, path, self.server.names)

@@ -4,6 +4,8 @@ import errno
 import socket
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from socketserver import ThreadingTCPServer
 from typing import Any
@@ -40,12 +42,17 @@ class Server(ThreadingTCPServer):
         self.answers, self.patience_s = answers, patience_s
         self.names = {"localhost", host.lower()}
         self.uploads = threading.BoundedSemaphore(UPLOADS)
-        self._room, self._open, self._changed = connections, 0, threading.Condition()
+        self._room, self._open, self._at_work, self._changed = connections, 0, 0, threading.Condition()
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             super().__init__((host, port), Request)
         except (OSError, UnicodeError) as error:
             raise EnvironmentProblem(_cannot_listen(host, port, error)) from None
+
+    @property
+    def connected(self) -> int:
+        """How many are, whether they say anything or not."""
+        return self._open
 
     @property
     def url(self) -> str:
@@ -71,18 +78,29 @@ class Server(ThreadingTCPServer):
         finally:
             with self._changed:
                 self._open -= 1
-                self._changed.notify_all()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Print what went wrong, unless it is that somebody left or said nothing."""
         if not isinstance(sys.exception(), ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
 
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """What is done meanwhile is waited for when the server ends: a browser also keeps connections in reserve."""
+        with self._changed:
+            self._at_work += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._at_work -= 1
+                self._changed.notify_all()
+
     def close(self) -> None:
         """Take no more connections, and let what is being answered be answered."""
         self.server_close()
         with self._changed:
-            self._changed.wait_for(lambda: not self._open, GRACE_S)
+            self._changed.wait_for(lambda: not self._at_work, GRACE_S)
 
     def _turn_away(self, request: Any) -> None:
         try:

@@ -10,10 +10,11 @@ SCREENS = [(scheme, width) for scheme in ("light", "dark") for width in (1200, 3
 
 
 @contextmanager
-def screen(browser: Any, scheme: str, width: int) -> Iterator[None]:
-    """The browser on a desk or, narrow, on a phone; in light or dark; without a network."""
+def screen(browser: Any, scheme: str, width: int, is_offline: bool = True) -> Iterator[None]:
+    """The browser on a desk or, narrow, on a phone; in light or dark; without a network, even to this machine."""
     size = {"width": width, "height": 840, "deviceScaleFactor": 1, "mobile": width < 600}
-    offline = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+    rate = 0 if is_offline else -1
+    offline = {"offline": is_offline, "latency": 0, "downloadThroughput": rate, "uploadThroughput": rate}
     browser.execute_cdp_cmd("Network.enable", {})
     browser.execute_cdp_cmd("Network.emulateNetworkConditions", offline)
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)

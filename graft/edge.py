@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import ValidationError
 
+from graft.core import litert
 from graft.core.errors import BadInput
 from graft.hub import cache, names
 from graft.hub.cache import Pulled
@@ -179,8 +180,7 @@ def runner(path: Path, size_px: int) -> Run:
     def run(sample: NDArray[np.uint8]) -> NDArray[np.float32]:
         interpreter.set_tensor(entry["index"], sample[None])
         interpreter.invoke()
-        answer: NDArray[np.float32] = interpreter.get_tensor(exit_["index"])[0].astype(np.float32)
-        return answer
+        return litert.as_float(interpreter.get_tensor(exit_["index"])[0], exit_)
 
     return run
 

@@ -1,22 +1,30 @@
-"""TFLite: raw uint8 picture in, float32 probabilities out; preprocessing and softmax are inside the file."""
+"""TFLite: raw uint8 picture in, probabilities out; preprocessing and softmax are inside the file."""
 
 import contextlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from graft.core import attached, litert
+
 THREADS = 1
 
 
 class Options(BaseModel):
-    """How numbers are kept in the file."""
+    """How numbers are kept in the file.
+
+    Attributes:
+        precision: of weights and activations. float16 keeps weights in half the bytes; dynamic keeps weights as int8
+            and reckons each picture's activation ranges while it runs; int8 keeps everything as integers, input and
+            output included, with ranges read off representative pictures.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    precision: Literal["float32", "int8"] = "float32"
+    precision: Literal["float32", "float16", "dynamic", "int8"] = "float32"
 
 
 def file_name(options: Options) -> str:
@@ -27,26 +35,36 @@ def file_name(options: Options) -> str:
 def convert(options: Options, model: Any, samples: NDArray[np.uint8]) -> dict[str, bytes]:
     """The model as a TFLite file.
 
-    int8 quantises weights and activations after training (Jacob et al. 2018) with ranges read off `samples`.
+    int8 quantises weights and activations after training (Jacob et al. 2018), weights for each channel apart
+    (Krishnamoorthi 2018), with ranges read off `samples`.
 
     Args:
         model: keras.Model, (batch, size, size, 3) float32 in [0, 255] to (batch, classes) logits.
         samples: (n, size, size, 3) uint8, representative pictures from the training rows.
 
     Returns:
-        File name to content. Input (1, size, size, 3) uint8, output (1, classes) float32 probabilities.
+        File name to content. Input (1, size, size, 3) uint8, output (1, classes) float32 probabilities; of int8, uint8
+        that stand for them, see `litert.as_float`.
     """
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_keras_model(_with_raw_ends(options, model))
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    if options.precision == "int8":
+    if options.precision != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if options.precision == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if options.precision == "int8":
         converter.representative_dataset = lambda: ([one[None].astype(np.float32)] for one in samples)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = tf.uint8
+        converter.inference_input_type = converter.inference_output_type = tf.uint8
     with contextlib.redirect_stdout(io.StringIO()):  # Keras prints every captured variable
         return {file_name(options): bytes(converter.convert())}
+
+
+def attach(options: Options, files: dict[str, bytes], texts: Mapping[str, str]) -> dict[str, bytes]:
+    """The files with `texts` inside, by name; see `attached`."""
+    return {name: attached.attach(content, texts) for name, content in files.items()}
 
 
 def run(options: Options, files: dict[str, bytes]) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
@@ -54,29 +72,23 @@ def run(options: Options, files: dict[str, bytes]) -> Callable[[NDArray[np.uint8
 
     The file is run by LiteRT on one thread, a picture at a time, as a phone would.
     """
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_content=files[file_name(options)], num_threads=THREADS)
-    interpreter.allocate_tensors()
-    source, sink = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+    interpreter = _interpreter(options, files)
+    entry, exit_ = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
 
     def answer(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         answers = []
         for picture in pictures:
-            interpreter.set_tensor(source, picture[None])
+            interpreter.set_tensor(entry["index"], picture[None])
             interpreter.invoke()
-            answers.append(interpreter.get_tensor(sink)[0].copy())
-        return np.stack(answers).astype(np.float32)
+            answers.append(interpreter.get_tensor(exit_["index"])[0].copy())
+        return litert.as_float(np.stack(answers), exit_)
 
     return answer
 
 
 def describe(options: Options, files: dict[str, bytes]) -> dict[str, Any]:
     """What the file is: input and output, threads used here, and whether all its operators are built in."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_content=files[file_name(options)], num_threads=THREADS)
-    interpreter.allocate_tensors()
+    interpreter = _interpreter(options, files)
     entry, exit_ = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
     return {
         "format": "tflite",
@@ -93,6 +105,14 @@ def custom_operators(interpreter: Any) -> list[str]:
     # the runtime's own delegate shows up beside the file's operators and is no part of the file
     names = {op["op_name"] for op in interpreter._get_ops_details()} - {"DELEGATE"}
     return sorted(name for name in names if name.startswith(("Flex", "Custom")) or name == "CUSTOM")
+
+
+def _interpreter(options: Options, files: dict[str, bytes]) -> Any:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=files[file_name(options)], num_threads=THREADS)
+    interpreter.allocate_tensors()
+    return interpreter
 
 
 def _with_raw_ends(options: Options, model: Any) -> Any:

@@ -6,13 +6,19 @@ import numpy as np
 import pytest
 
 from graft.backbones import convnet
-from graft.core import fit, plugins, proof
+from graft.core import attached, fit, plugins, proof
 from graft.core.budget import Budget
 from graft.core.fit import TrainData
 from graft.core.sections import Choice
 from graft.core.spec import Spec
 
-TOLERANCE = {"float32": (1.0, 1e-4), "int8": (0.9, 0.3)}  # least agreement, largest probability difference
+TOLERANCE = {  # least agreement, largest probability difference
+    "float32": (1.0, 1e-4),
+    "float16": (1.0, 5e-3),
+    "dynamic": (0.9, 0.1),
+    "int8": (0.9, 0.3),
+}
+TEXTS = {attached.LABELS: "köln\nrose\ntulip\nwhin\n", attached.METADATA: '{"classes": 4}\n'}
 
 
 def variants() -> list[Choice]:
@@ -35,7 +41,8 @@ def model(spec: Spec, data: TrainData) -> Any:
 @pytest.mark.parametrize("choice", variants(), ids=lambda choice: f"{choice.name}-{choice.options['precision']}")
 def test_the_file_answers_raw_pictures_like_keras(choice: Choice, model: Any, data: TrainData) -> None:
     chosen = plugins.resolve("graft.exports", choice, "export")
-    files = chosen.module.convert(chosen.options, model, data.train.images)
+    bare = chosen.module.convert(chosen.options, model, data.train.images)
+    files = chosen.module.attach(chosen.options, bare, TEXTS)
     answered = chosen.module.run(chosen.options, files)(data.validation.images)
     reference = fit.softmax(fit.predict(model, data.validation.images))
     seen = proof.compare(data.validation.labels, reference, answered)
@@ -44,5 +51,6 @@ def test_the_file_answers_raw_pictures_like_keras(choice: Choice, model: Any, da
     np.testing.assert_allclose(answered.sum(axis=1), 1.0, atol=0.02)
     facts = chosen.module.describe(chosen.options, files)
     assert facts["builtin_operators_only"]
-    assert facts["input"] == "1x32x32x3 uint8" and facts["output"] == "1x4 float32"
-    assert all(content for content in files.values())
+    assert facts["input"] == "1x32x32x3 uint8" and facts["output"] in ("1x4 float32", "1x4 uint8")
+    assert all(attached.read(content) == TEXTS for content in files.values())
+    assert all(files[name].startswith(content) and content for name, content in bare.items())

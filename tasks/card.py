@@ -36,7 +36,7 @@ def write(workspace: Workspace, settings: Settings, model: str) -> str:
         "\n".join([_HEAD, *(f"| {' | '.join(row)} |" for row in results.rows(workspace))]),
         "\n".join(_gain(name, one) for name, one in gain.items() if one),
         "## Files",
-        "\n".join(_file(name, one) for name, one in export["files"].items()),
+        "\n".join(_file(name, one, name == export["runs"]) for name, one in export["files"].items() if one["passed"]),
         _calibration(export),
         "When to say nothing: a probability that validation pictures chose, and what it gave on test pictures.",
         "\n".join(_sure(evaluation)),
@@ -85,10 +85,12 @@ def _gain(name: str, gain: dict[str, Any]) -> str:
     return f"- Gain of reuse on {name} groups: {gain['points']:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}."
 
 
-def _file(name: str, facts: dict[str, Any]) -> str:
+def _file(name: str, facts: dict[str, Any], runs: bool) -> str:
+    low, high = facts["accuracy_ci95"]
     return (
-        f"- {_code(name)}: {facts['bytes']:,} bytes, accuracy {facts['accuracy']:.1%} on every test picture, names the "
-        f"same class as the trained network on {facts['agreement']:.2%}."
+        f"- {_code(name)}{', which runs unless another is named' if runs else ''}: {facts['bytes']:,} bytes, accuracy "
+        f"{facts['accuracy']:.1%} (95 % interval {low:.1%} to {high:.1%}) on every test picture, names the same class "
+        f"as the trained network on {facts['agreement']:.2%}."
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graft import edge
+from graft.core.errors import BadInput
 from graft.core.paired import Comparison, compare
 from graft.core.sections import Settings
 from graft.core.settings import plain
@@ -65,13 +66,15 @@ def challenge(
         What was written: `checks` (about, found, wanted, passed), `passed`, `comparison`, `challenger`, `live`.
 
     Raises:
-        BadInput: a stage has not run, or a file does not run here.
+        BadInput: a stage has not run, a file does not run here, or none that graft runs was exported.
     """
     if live and (told := _of_itself(workspace, live)):
         files.write_json(workspace.challenge, told)
         return told
     measured = files.read_json(workspace.export_report)
-    ours = _challenger(workspace, settings, next(iter(measured["files"])))
+    if not measured["runs"]:
+        raise BadInput("no TFLite file passed the export gate, and graft runs no other; add one to export.formats")
+    ours = _challenger(workspace, settings, measured["runs"])
     facts = measured["files"][ours.path.name]
     checks = [_data(workspace), _export(measured), _gain(workspace, settings), _size(facts, settings)]
     report: dict[str, Any] = {
@@ -172,11 +175,9 @@ def _data(workspace: Workspace) -> Check:
 
 
 def _export(measured: dict[str, Any]) -> Check:
-    refused = [
-        f"{name}: {'; '.join(one['refused_because'])}" for name, one in measured["files"].items() if not one["passed"]
-    ]
-    agreed = ", ".join(f"{name} {one['agreement']:.1%}" for name, one in measured["files"].items())
-    return Check("agreement with Keras", refused[0] if refused else agreed, "export's limits", not refused)
+    one = measured["files"][measured["runs"]]
+    found = f"{one['agreement']:.1%}" if one["passed"] else "; ".join(one["refused_because"])
+    return Check("agreement with Keras", f"{measured['runs']} {found}", "export's limits", one["passed"])
 
 
 def _gain(workspace: Workspace, settings: Settings) -> Check:

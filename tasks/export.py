@@ -1,109 +1,139 @@
 """export: the best transfer model as files for devices, each run on every test picture and compared with Keras."""
 
 import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from graft.core import dataset, fit, proof
-from graft.core.calibration import temperature as temperature_of
+from graft.core import attached, diagnosis, export_gate, fit, proof
 from graft.core.dataset import Split
 from graft.core.errors import GateRefused
+from graft.core.export_gate import Limits
 from graft.core.plugins import Plugin
 from graft.core.sections import Settings
 from graft.metrics import calibration
-from tasks import report, stage, training
-from tasks.adapters import arrays, console, files, models
+from tasks import conversion, report, stage, training
+from tasks.adapters import arrays, console, files
 from tasks.choices import Choices
-from tasks.workspace import Workspace
+from tasks.conversion import Made
+from tasks.workspace import HELD_OUT, Workspace
 
-REPRESENTATIVE = 200
+DISAGREEMENTS = 12
+CLIPPED = 16
+"""Pictures whose activations are looked at where an integer file is refused."""
 
 
 def export(workspace: Workspace, settings: Settings, choices: Choices) -> None:
     """Write models/exported/ and reports/export.json.
 
     The seed with the best validation accuracy ships: the test rows have no say in it. A file that fails the gate is
-    kept as NAME.refused for inspection.
+    kept as NAME.refused for inspection, and publish leaves it out.
 
     Raises:
-        GateRefused: a file agrees too little with the model, loses too much accuracy or needs custom operators.
+        GateRefused: no file passes, or one loses so much that all are in doubt.
     """
     seed = training.shipped_seed(files.read_json(workspace.finetune_report)["transfer"]["validation_accuracy"])
     classes = files.read_json(workspace.classes)["target"]
-    bare = models.load(workspace.classifier("transfer", seed))
-    test = _test_rows(workspace)
-    temperature = _temperature(workspace, settings, bare, len(classes), seed)
-    model = models.calibrated(bare, temperature)
-    logits = fit.predict(bare, test.images)
-    reference = fit.softmax(logits / np.float32(temperature))
-    keras_accuracy = float((reference.argmax(1) == test.labels).mean())
-    samples = _representative(workspace, settings)
-    results: dict[str, Any] = {}
+    held_out = [path for split in HELD_OUT if (path := workspace.held_out("target", split)).exists()]
+    texts = _texts(workspace, settings, classes, seed)
     with files.folder_aside(workspace.exported) as folder, console.progress("export") as progress:
-        for index, plugin in enumerate(choices.formats):
-            content = plugin.module.convert(plugin.options, model, samples)
-            result = _prove(plugin, content, test, reference)
-            result["refused_because"] = refusals(result, keras_accuracy, settings)
-            result["passed"] = not result["refused_because"]
-            _write(folder, content, refused=bool(result["refused_because"]))
+        job = conversion.Job(workspace, settings, seed, held_out)
+        made = conversion.convert(job, lambda done, total: progress(done, 2 * total))
+        test = arrays.read_all(held_out)
+        bench = Bench(test, made)
+        results: dict[str, Any] = {}
+        for index, (plugin, bare) in enumerate(zip(choices.formats, made.formats, strict=True)):
+            content = plugin.module.attach(plugin.options, bare, texts)
+            result = bench.judge(plugin, content, export_gate.limits(settings.export, index))
+            _write(folder, content, refused=not result["passed"])
             results |= {name: result | _identity(data) for name, data in content.items()}
-            progress(index + 1, len(choices.formats))
-        (folder / "labels.txt").write_text("\n".join(classes) + "\n", encoding="utf-8")
-    files.write_json(
-        workspace.export_report,
-        {
-            "seed": seed,
-            "pictures": len(test),
-            "keras": {"accuracy": keras_accuracy},
-            "calibration": {
-                "temperature": temperature,
-                "before": calibration.score(calibration.Options(), test.labels, fit.softmax(logits)),
-                "after": calibration.score(calibration.Options(), test.labels, reference),
-            },
-            "files": results,
-        },
-    )
+            progress(100 * (len(made.formats) + index + 1), 200 * len(made.formats))
+        (folder / attached.LABELS).write_text(texts[attached.LABELS], encoding="utf-8")
+    files.write_json(workspace.export_report, _told(seed, bench, results, settings))
     report.write(workspace)
-    refused = [f"{name}: {'; '.join(one['refused_because'])}" for name, one in results.items() if not one["passed"]]
-    if refused:
-        raise GateRefused(f"{refused[0]}; kept as {workspace.exported.name}/*.refused for inspection")
+    if reason := export_gate.stop(results, bench.keras_accuracy, settings.export.hard_stop_points):
+        raise GateRefused(f"{reason}; kept as {workspace.exported.name}/*.refused for inspection")
 
 
-def refusals(result: dict[str, Any], keras_accuracy: float, settings: Settings) -> list[str]:
-    """Why the gate refuses a file, one line each; none if it passes."""
-    limits, reasons = settings.export, []
-    drop = 100.0 * (keras_accuracy - result["accuracy"])
-    if result["agreement"] < limits.min_agreement:
-        reasons.append(
-            f"agrees with Keras on {result['agreement']:.1%} of pictures; export.min_agreement is "
-            f"{limits.min_agreement:.1%}"
-        )
-    if drop > limits.max_accuracy_drop_points:
-        reasons.append(
-            f"loses {drop:.1f} points of accuracy; export.max_accuracy_drop_points is {limits.max_accuracy_drop_points}"
-        )
-    if not result["builtin_operators_only"]:
-        reasons.append("needs operators that a plain runtime lacks")
-    return reasons
+class Bench:
+    """The test pictures, what Keras answered on them, and files that are compared with it."""
+
+    def __init__(self, test: Split, made: Made) -> None:
+        self.test, self.made = test, made
+        self.reference = fit.softmax(made.logits / np.float32(made.temperature))
+        self.keras_accuracy = float((self.reference.argmax(1) == test.labels).mean())
+
+    def judge(self, plugin: Plugin, content: dict[str, bytes], allowed: Limits) -> dict[str, Any]:
+        """What is measured of a file, whether it passed, and if not, why and what most likely went wrong in it."""
+        result = self.prove(plugin, content)
+        why = export_gate.refusals(result, self.keras_accuracy, allowed)
+        if why and (cause := self.cause(plugin, content)):
+            why.append(f"likely cause: {cause}")
+        return result | {"refused_because": why, "passed": not why}
+
+    def prove(self, plugin: Plugin, content: dict[str, bytes]) -> dict[str, Any]:
+        """All that is told of a file but its bytes and the gate's verdict."""
+        run, facts = plugin.module.run(plugin.options, content), plugin.module.describe(plugin.options, content)
+        answered = run(self.test.images)
+        seen = asdict(proof.compare(self.test.labels, self.reference, answered))
+        worst = proof.disagreements(self.test.labels, self.reference, answered, DISAGREEMENTS)
+        again = proof.same_answers(run, self.test.images, answered, facts["many"])
+        timing = proof.latency(run, np.asarray(self.test.images[:1])) | {"threads": facts.pop("threads")}
+        return {
+            **facts,
+            **seen,
+            "same_answers": again,
+            "latency_ms": timing,
+            "disagreements": [asdict(one) for one in worst],
+        }
+
+    def cause(self, plugin: Plugin, content: dict[str, bytes]) -> str:
+        """What most likely went wrong in a file that was refused; "" if no usual fault explains it."""
+        asked = np.asarray(self.test.images[self.made.rows])
+        if cut_off := plugin.module.cut_off(plugin.options, content, asked[:CLIPPED]):
+            return f"{diagnosis.RANGE} ({cut_off})"
+        answered: NDArray[np.float32] = plugin.module.run(plugin.options, content)(asked)
+        return diagnosis.likely_cause(answered, self.reference[self.made.rows], self.made.faulty)
 
 
-def _temperature(workspace: Workspace, settings: Settings, model: Any, n_classes: int, seed: int) -> float:
-    """Fitted on the validation rows that this seed's training saw: more labels than those, a user would not have."""
-    validation = arrays.read(workspace.packed("target", "validation"))
-    rows = dataset.draw_validation(validation.labels, n_classes, settings.finetune.per_class, seed)
-    seen = validation.take(rows)
-    return temperature_of(fit.predict(model, seen.images), seen.labels)
+def _told(seed: int, bench: Bench, results: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    logits = bench.made.logits
+    return {
+        "seed": seed,
+        "pictures": len(bench.test),
+        "keras": {"accuracy": bench.keras_accuracy},
+        "calibration": {
+            "temperature": bench.made.temperature,
+            "before": calibration.score(calibration.Options(), bench.test.labels, fit.softmax(logits)),
+            "after": calibration.score(calibration.Options(), bench.test.labels, bench.reference),
+        },
+        "runs": export_gate.choose(results, settings.export.prefer),
+        "files": results,
+    }
 
 
-def _prove(plugin: Plugin, content: dict[str, bytes], test: Split, reference: Any) -> dict[str, Any]:
-    run = plugin.module.run(plugin.options, content)
-    seen = asdict(proof.compare(test.labels, reference, run(test.images)))
-    facts = plugin.module.describe(plugin.options, content)
-    timing = proof.latency(run, np.asarray(test.images[:1])) | {"threads": facts.pop("threads")}
-    return {**facts, **seen, "latency_ms": timing}
+def _texts(workspace: Workspace, settings: Settings, classes: list[str], seed: int) -> Mapping[str, str]:
+    """What goes into every file: labels, and what it takes and answers, whence it comes and on which terms."""
+    modality = settings.data.modality
+    metadata = {
+        "name": settings.data.target.name,
+        "version": hashlib.sha256(workspace.classifier("transfer", seed).read_bytes()).hexdigest()[:16],
+        "licence": settings.export.licence or "not stated",
+        "input": "one upright RGB picture, uint8 in [0, 255], (1, height, width, 3)",
+        "modality": {"name": modality.name, **modality.options},
+        "output": f"{len(classes)} probabilities, calibrated, in the order of {attached.LABELS}; "
+        "an integer q stands for (q - zero point) * scale",
+        "made_from": {"source": settings.data.source.name, "backbone": settings.pretrain.backbone.name, "seed": seed},
+    }
+    return {
+        attached.LABELS: "\n".join(classes) + "\n",
+        attached.METADATA: json.dumps(metadata, indent=2, ensure_ascii=False) + "\n",
+    }
 
 
 def _identity(data: bytes) -> dict[str, Any]:
@@ -113,27 +143,6 @@ def _identity(data: bytes) -> dict[str, Any]:
 def _write(folder: Path, content: dict[str, bytes], refused: bool) -> None:
     for name, data in content.items():
         (folder / (f"{name}.refused" if refused else name)).write_bytes(data)
-
-
-def _test_rows(workspace: Workspace) -> Split:
-    """Every test picture of the target, seen groups first."""
-    parts = [
-        arrays.read(workspace.held_out("target", split))
-        for split in ("test", "unseen")
-        if workspace.held_out("target", split).exists()
-    ]
-    return Split(
-        np.concatenate([np.asarray(part.images) for part in parts]),
-        np.concatenate([part.labels for part in parts]),
-    )
-
-
-def _representative(workspace: Workspace, settings: Settings) -> Any:
-    """Pictures from the target's training rows, drawn from the seed, that show the quantiser the ranges."""
-    train = arrays.read(workspace.packed("target", "train"))
-    count = min(REPRESENTATIVE, len(train))
-    rows = np.sort(np.random.default_rng(settings.seed).choice(len(train), count, replace=False))
-    return np.asarray(train.images[rows])
 
 
 if __name__ == "__main__":

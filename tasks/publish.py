@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+from graft.core import attached
 from graft.core import settings as settings_file
 from graft.core.dataset import Progress
 from graft.core.errors import BadInput, GateRefused
@@ -46,7 +47,7 @@ def publish(
 
     Raises:
         BadInput: a stage is not up to date, or the artefacts are not those that were measured.
-        GateRefused: the export gate refused a file.
+        GateRefused: the export gate refused every file.
         Lost: `version` is another's.
         EnvironmentProblem: the store is out of reach.
     """
@@ -70,13 +71,17 @@ def gather(workspace: Workspace, settings: Settings, model: str, scratch: Path) 
     """The release's files by name: those of the pipeline, and those written for it into `scratch`.
 
     Raises:
-        BadInput: a file is not the one that was measured.
-        GateRefused: the export gate refused one.
+        BadInput: a file is not the one that was measured, or none of them is one that graft runs.
+        GateRefused: the export gate refused all of them.
     """
-    measured = files.read_json(workspace.export_report)["files"]
+    told = files.read_json(workspace.export_report)
+    measured = {file: facts for file, facts in told["files"].items() if facts["passed"]}
+    if not measured:
+        file, facts = next(iter(told["files"].items()))
+        raise GateRefused(f"{file} was refused by the export gate: {facts['refused_because'][0]}")
+    if told["runs"] not in measured:
+        raise BadInput("no TFLite file passed the export gate, and graft runs no other; add one to export.formats")
     for file, facts in measured.items():
-        if not facts["passed"]:
-            raise GateRefused(f"{file} was refused by the export gate: {facts['refused_because'][0]}")
         path = workspace.exported / file
         if not path.is_file() or releases.describe(path).sha256 != facts["sha256"]:
             raise BadInput(f"{path} is not the file that was measured; type: graft run --from export")
@@ -98,7 +103,7 @@ def gather(workspace: Workspace, settings: Settings, model: str, scratch: Path) 
         workspace.report,
         workspace.params,
     ]
-    exported = {path.name: path for path in sorted(workspace.exported.iterdir())}
+    exported = {name: workspace.exported / name for name in sorted({attached.LABELS, *measured})}
     return (
         exported
         | {path.name: path for path in (*kept, workspace.root / "dvc.lock")}
@@ -113,7 +118,7 @@ def describe(workspace: Workspace, settings: Settings, model: str, gathered: Map
         name=model,
         files={name: releases.describe(path) for name, path in gathered.items()},
         model=Model(
-            file=next(iter(measured["files"])),
+            file=measured["runs"],
             modality=_spelt(settings.data.modality),
             classes=tuple(files.read_json(workspace.classes)["target"]),
         ),

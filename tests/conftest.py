@@ -40,6 +40,9 @@ TINY = (
     "evaluate.bootstrap=100",
     "export.min_agreement=0",
     "export.max_accuracy_drop_points=100",
+    "export.hard_stop_points=100",
+    "export.formats=[{name: tflite, precision: float32}, {name: tflite, precision: int8}]",
+    "export.prefer.name=first",
     "retrain.curve=false",
 )
 CHROMIUM = (

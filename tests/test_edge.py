@@ -303,14 +303,25 @@ def test_a_file_that_the_export_gate_refused_or_that_was_exchanged_is_not_publis
     file.write_bytes(file.read_bytes() + b"x")
     with pytest.raises(BadInput, match="model-int8.tflite is not the file that was measured"):
         publish.gather(workspace, settings, "shapes", tmp_path / "scratch")
-    report = json.loads(workspace.export_report.read_text())
-    report["files"]["model-int8.tflite"] |= {"passed": False, "refused_because": ["agrees with Keras on 78 %"]}
-    workspace.export_report.unlink()
-    workspace.export_report.write_text(json.dumps(report))
+    refuse(workspace, "model-int8.tflite")
+    gathered = publish.gather(workspace, settings, "shapes", tmp_path / "scratch")
+    assert "model-float32.tflite" in gathered and "model-int8.tflite" not in gathered
+    assert "model-int8.tflite" not in (tmp_path / "scratch" / publish.CARD).read_text()
+    refuse(workspace, "model-float32.tflite")
     with pytest.raises(
-        GateRefused, match="model-int8.tflite was refused by the export gate: agrees with Keras on 78 %"
+        GateRefused, match="model-float32.tflite was refused by the export gate: agrees with Keras on 78 %"
     ):
         publish.gather(workspace, settings, "shapes", tmp_path / "scratch")
+
+
+def refuse(workspace: Workspace, file: str) -> None:
+    """What the export stage would have written of a file that failed."""
+    report = json.loads(workspace.export_report.read_text())
+    report["files"][file] |= {"passed": False, "refused_because": ["agrees with Keras on 78 %"]}
+    workspace.export_report.unlink()
+    workspace.export_report.write_text(json.dumps(report))
+    kept = workspace.exported / file
+    kept.rename(kept.with_name(f"{file}.refused"))
 
 
 def test_what_was_changed_since_it_was_measured_is_not_published(published: Published, tmp_path: Path) -> None:

@@ -181,7 +181,7 @@ def evaluate(model: Any, split: Split) -> dict[str, float]:
     return {"val_accuracy": accuracy, "val_loss": float(-np.mean(np.log(picked)))}
 
 
-def predict(model: Any, images: NDArray[np.uint8], batch_size: int = 250) -> NDArray[np.float32]:
+def predict(model: Any, images: NDArray[Any], batch_size: int = 250) -> NDArray[np.float32]:
     """What `model` answers without training behaviour: (n, outputs) float32, batch by batch in bounded memory."""
     import tensorflow as tf
 

@@ -201,17 +201,45 @@ class Evaluate(Section):
         return self
 
 
-class Export(Section):
-    """The files to write and what they may lose."""
+class Format(Choice):
+    """A format and its options; what its file may lose, where that is not what `Export` says of all."""
 
-    formats: tuple[Choice, ...] = Field(min_length=1, max_length=16)
+    min_agreement: float | None = Field(default=None, ge=0, le=1, strict=True)
+    max_accuracy_drop_points: float | None = Field(default=None, ge=0, le=100, strict=True)
+
+
+class Prefer(Section):
+    """Which of the files that passed is the one that runs: of those within so many points of the best, this one."""
+
+    name: Literal["first", "smallest", "fastest"] = "first"
+    within_points: float = Field(default=1.0, ge=0, le=100, description="of the most accurate file's accuracy")
+
+
+class Export(Section):
+    """The files to write, what they may lose against the Keras model, and which of them runs.
+
+    Attributes:
+        hard_stop_points: a file that loses more accuracy than this stops the stage: something is wrong with all of it.
+    """
+
+    formats: tuple[Format, ...] = Field(min_length=1, max_length=16)
     min_agreement: float = Field(ge=0, le=1)
     max_accuracy_drop_points: float = Field(ge=0, le=100)
+    hard_stop_points: float = Field(default=2.0, ge=0, le=100)
+    prefer: Prefer = Prefer()
+    licence: str = Field(default="", max_length=200, description="of the model, written into each file")
 
     @field_validator("formats", mode="before")
     @classmethod
     def _list_to_tuple(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _stops_last(self) -> Self:
+        allowed = [self.max_accuracy_drop_points, *(one.max_accuracy_drop_points or 0.0 for one in self.formats)]
+        if max(allowed) > self.hard_stop_points:
+            raise ValueError(f"should have a hard_stop_points of at least {max(allowed):g}, as much as a file may lose")
+        return self
 
 
 class Curve(Section):

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict
 from graft.core import attached, litert
 
 THREADS = 1
+AT_END = 0.03
+"""Share of a layer's values at the end of their range from which on the range is too narrow."""
 
 
 class Options(BaseModel):
@@ -55,7 +57,8 @@ def convert(options: Options, model: Any, samples: NDArray[np.uint8]) -> dict[st
     if options.precision == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if options.precision == "int8":
-        converter.representative_dataset = lambda: ([one[None].astype(np.float32)] for one in samples)
+        shown = [_all_bytes(samples), *samples]
+        converter.representative_dataset = lambda: ([one[None].astype(np.float32)] for one in shown)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.uint8
     with contextlib.redirect_stdout(io.StringIO()):  # Keras prints every captured variable
@@ -87,7 +90,10 @@ def run(options: Options, files: dict[str, bytes]) -> Callable[[NDArray[np.uint8
 
 
 def describe(options: Options, files: dict[str, bytes]) -> dict[str, Any]:
-    """What the file is: input and output, threads used here, and whether all its operators are built in."""
+    """What the file is: input and output, threads used here, and whether all its operators are built in.
+
+    `many` says whether it takes several pictures at once.
+    """
     interpreter = _interpreter(options, files)
     entry, exit_ = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
     return {
@@ -95,9 +101,37 @@ def describe(options: Options, files: dict[str, bytes]) -> dict[str, Any]:
         "precision": options.precision,
         "input": f"{_shape(entry)} {entry['dtype'].__name__}",
         "output": f"{_shape(exit_)} {exit_['dtype'].__name__}",
+        "many": False,
         "threads": THREADS,
         "builtin_operators_only": not custom_operators(interpreter),
     }
+
+
+def cut_off(options: Options, files: dict[str, bytes], pictures: NDArray[np.uint8]) -> str:
+    """What is wrong with the ranges of an integer file, in a few words; "" if nothing is.
+
+    A range that is too narrow shows: more than a few of some layer's values on `pictures` stand at its end.
+    """
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES  # XNNPACK keeps no tensors to look at
+    content = files[file_name(options)]
+    interpreter = Interpreter(
+        model_content=content, experimental_preserve_all_tensors=True, experimental_op_resolver_type=resolver
+    )
+    interpreter.allocate_tensors()
+    entry = interpreter.get_input_details()[0]
+    scale, zero = entry["quantization"]
+    if scale and abs(scale - 1.0) > 1e-3 or zero:
+        return f"in the file a picture's 255 stands for {255 * scale - zero * scale:.1f}"
+    layers = _integer_layers(interpreter)
+    ends = np.zeros(len(layers))
+    for picture in pictures:
+        interpreter.set_tensor(entry["index"], picture[None])
+        interpreter.invoke()
+        ends += [_share_at_end(interpreter.get_tensor(one["index"]), one) for one in layers]
+    worst = float(ends.max(initial=0.0)) / len(pictures)
+    return f"{worst:.0%} of a layer's values are cut off at the end of their range" if worst > AT_END else ""
 
 
 def custom_operators(interpreter: Any) -> list[str]:
@@ -115,6 +149,21 @@ def _interpreter(options: Options, files: dict[str, bytes]) -> Any:
     return interpreter
 
 
+def _integer_layers(interpreter: Any) -> list[dict[str, Any]]:
+    """Tensors that come out of a layer as integers. A softmax ends at 1 by rights and input pictures at 255."""
+    reckons = [op for op in interpreter._get_ops_details() if op["op_name"] not in ("SOFTMAX", "QUANTIZE")]
+    made = {int(index) for op in reckons for index in op["outputs"]}
+    tensors = [one for one in interpreter.get_tensor_details() if one["index"] in made]
+    return [one for one in tensors if one["dtype"] in (np.int8, np.uint8) and one["quantization"][0]]
+
+
+def _share_at_end(values: NDArray[Any], detail: dict[str, Any]) -> float:
+    """Share of values at the top of the range, or at its bottom unless that stands for 0, where a ReLU ends."""
+    limits = np.iinfo(values.dtype)
+    bottom = float((values == limits.min).mean()) if detail["quantization"][1] != limits.min else 0.0
+    return max(float((values == limits.max).mean()), bottom)
+
+
 def _with_raw_ends(options: Options, model: Any) -> Any:
     """`model` from raw picture to probabilities. Integer conversion makes the input uint8 itself."""
     import keras
@@ -123,6 +172,16 @@ def _with_raw_ends(options: Options, model: Any) -> Any:
     picture = keras.Input(batch_shape=(1, *model.input_shape[1:]), dtype=dtype, name="picture")
     logits = model(keras.ops.cast(picture, "float32"), training=False)
     return keras.Model(picture, keras.ops.softmax(logits))
+
+
+def _all_bytes(samples: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The first sample with one black and one white pixel.
+
+    The input's range is read off the samples, too: were it not 0 to 255, the file would take raw bytes for others.
+    """
+    first: NDArray[np.uint8] = samples[0].copy()
+    first[0, 0], first[-1, -1] = 0, 255
+    return first
 
 
 def _shape(detail: dict[str, Any]) -> str:

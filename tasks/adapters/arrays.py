@@ -1,5 +1,6 @@
 """Packed splits on disk: a folder with images.npy, labels.npy and units.npy, the pictures memory-mapped when read."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,3 +32,15 @@ def read(folder: Path) -> Split:
     except (OSError, ValueError) as error:
         raise BadInput(f"{folder} holds no packed split ({error}); type: graft run --from extract") from None
     return Split(images, labels, units)
+
+
+def read_all(folders: Sequence[Path]) -> Split:
+    """The splits in `folders`, one after the other, as one; a single one stays memory-mapped.
+
+    Raises:
+        BadInput: as `read` does.
+    """
+    parts = [read(folder) for folder in folders]
+    if len(parts) == 1:
+        return parts[0]
+    return Split(np.concatenate([part.images for part in parts]), np.concatenate([part.labels for part in parts]))

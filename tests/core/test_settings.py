@@ -32,7 +32,8 @@ def test_the_shipped_file_is_valid(params: Path) -> None:
     loaded = settings.load(params)
     assert loaded.evaluate.seeds == (0, 1, 2)
     assert loaded.finetune.per_class == 10
-    assert [one.options["precision"] for one in loaded.export.formats] == ["float32", "int8"]
+    assert [one.options["precision"] for one in loaded.export.formats] == ["float32", "float16", "dynamic", "int8"]
+    assert [one.min_agreement for one in loaded.export.formats] == [None, None, None, 0.98]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,157 @@
+"""The gate of exported files, on files that were really converted: right ones, faulty ones, and a kill in between."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from graft.backbones import convnet
+from graft.core import attached, diagnosis, fit, plugins, vary
+from graft.core.budget import Budget
+from graft.core.dataset import Split
+from graft.core.export_gate import Limits
+from graft.core.sections import Choice
+from graft.core.spec import Spec
+from tasks.conversion import Made
+from tasks.export import Bench
+from tests.conftest import Place, wait_until
+
+LIMITS = Limits(0.98, 1.0, ("export.min_agreement", "export.max_accuracy_drop_points"))
+N_CLASSES = 6
+
+
+def kinds(n: int, seed: int) -> Split:
+    """Patches in three colours, plain or striped as finely as can be: colour, size and scale all tell."""
+    generator = np.random.default_rng(seed)
+    labels = np.arange(n) % N_CLASSES
+    images = generator.integers(0, 60, (n, 32, 32, 3), dtype=np.uint8)
+    striped = np.where(np.arange(16) % 2, 250, 30)
+    for image, label in zip(images, labels, strict=True):
+        top, left = generator.integers(0, 16, 2)
+        image[top : top + 16, left : left + 16, label % 3] = striped if label >= 3 else 140
+    return Split(images, labels.astype(np.int64))
+
+
+TRAIN, TEST = kinds(192, 0), kinds(120, 1)
+
+
+@pytest.fixture(scope="module")
+def net() -> Any:
+    """A small net that tells them apart."""
+    trained = fit.classifier(convnet.build(convnet.Options(width=8), Spec(size_px=32), 3), N_CLASSES, 3)
+    fit.train(trained, fit.TrainData(TRAIN, TEST, N_CLASSES, vary.none), Budget(100, 16, 3e-3, 2, 3))
+    return trained
+
+
+@pytest.fixture(scope="module")
+def bench(net: Any) -> Bench:
+    asked = diagnosis.faulty(lambda x: fit.softmax(fit.predict(net, x)), TEST.images)
+    return Bench(TEST, Made(1.0, fit.predict(net, TEST.images), [], asked, np.arange(len(TEST))))
+
+
+def judged(bench: Bench, net: Any, precision: str, samples: np.ndarray) -> dict[str, Any]:
+    plugin = plugins.resolve("graft.exports", Choice(name="tflite", precision=precision), "export")
+    return bench.judge(plugin, plugin.module.convert(plugin.options, net, samples), LIMITS)
+
+
+def before(net: Any, change: Callable[[Any], Any]) -> Any:
+    """`net` with a fault in front of it, as an exporter's slip would put it there."""
+    import keras
+
+    picture = keras.Input(net.input_shape[1:], dtype="float32")
+    return keras.Model(picture, net(change(picture)))
+
+
+def behind(net: Any, order: list[int]) -> Any:
+    import keras
+
+    picture = keras.Input(net.input_shape[1:], dtype="float32")
+    return keras.Model(picture, keras.ops.take(net(picture), order, axis=1))
+
+
+def halved(x: Any) -> Any:
+    import keras
+
+    return keras.layers.UpSampling2D(2)(keras.layers.AveragePooling2D(2)(x))
+
+
+FAULTS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "preprocessing scale": ("float32", lambda net: before(net, lambda x: x / 255.0)),
+    "channel order": ("float32", lambda net: before(net, lambda x: x[..., ::-1])),
+    "label order": ("float32", lambda net: behind(net, [1, 2, 3, 0, 5, 4])),
+    "resizing": ("float32", lambda net: before(net, halved)),
+    "quantisation range": ("int8", lambda net: net),
+}
+
+
+def test_right_files_pass_with_all_that_is_told_of_them(bench: Bench, net: Any) -> None:
+    result = judged(bench, net, "int8", TRAIN.images)
+    assert result["passed"], result["refused_because"]
+    assert result["same_answers"] == {"when asked again": True, "in another order": True, "one at a time": None}
+    low, high = result["accuracy_ci95"]
+    assert low <= result["accuracy"] <= high and len(result["class_drop_points"]) == N_CLASSES
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_refused_by_name(bench: Bench, net: Any, fault: str) -> None:
+    precision, planted = FAULTS[fault]
+    samples = TRAIN.images // 16 if fault == "quantisation range" else TRAIN.images
+    result = judged(bench, planted(net), precision, samples)
+    assert not result["passed"]
+    assert result["refused_because"][0].startswith(("agrees with Keras on", "loses"))
+    assert result["refused_because"][-1].startswith(f"likely cause: {fault} ("), result["refused_because"]
+
+
+@pytest.fixture
+def strict(copied: Place) -> Place:
+    """The finished workspace with a tolerance that no int8 file meets."""
+    copied.set(
+        "export.formats=[{name: tflite, precision: int8, min_agreement: 1.0, max_accuracy_drop_points: 0.0}, "
+        "{name: tflite, precision: float16}]",
+        "export.licence=CC-BY-4.0",
+    )
+    return copied
+
+
+def test_a_refused_file_is_kept_aside_and_the_stage_goes_on_with_the_one_that_passed(strict: Place) -> None:
+    done = strict.run("python", "-m", "tasks.export")
+    assert done.returncode == 0, done.stderr
+    exported = strict.root / "models" / "exported"
+    told = json.loads((strict.root / "reports" / "export.json").read_text())
+    assert told["runs"] == "model-float16.tflite"
+    assert {path.name for path in exported.iterdir()} == {
+        "labels.txt",
+        "model-float16.tflite",
+        "model-int8.tflite.refused",
+    }
+    texts = attached.read((exported / "model-float16.tflite").read_bytes())
+    assert texts[attached.LABELS] == (exported / "labels.txt").read_text()
+    assert json.loads(texts[attached.METADATA])["licence"] == "CC-BY-4.0"
+
+
+def test_a_kill_half_way_leaves_what_was_there_and_no_process(strict: Place) -> None:
+    exported = strict.root / "models" / "exported"
+    before = {path.name: path.read_bytes() for path in exported.iterdir()}
+    stage = subprocess.Popen(
+        [sys.executable, "-m", "tasks.export"], cwd=strict.root, env=strict.environment, stdout=subprocess.DEVNULL
+    )
+    wait_until(lambda: list(exported.parent.glob(".exported.*.part")), 60, "a conversion that has begun")
+    child = wait_until(lambda: children(stage.pid), 60, "a process that converts")
+    stage.send_signal(signal.SIGKILL)
+    stage.wait()
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in child), 60, "an end of what it started")
+    assert {path.name: path.read_bytes() for path in exported.iterdir()} == before
+    done = strict.run("python", "-m", "tasks.export")
+    assert done.returncode == 0, done.stderr
+    assert not list(exported.parent.glob(".exported.*.part"))
+
+
+def children(pid: int) -> list[int]:
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(one) for one in found]

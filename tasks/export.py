@@ -95,8 +95,9 @@ class Bench:
     def cause(self, plugin: Plugin, content: dict[str, bytes]) -> str:
         """What most likely went wrong in a file that was refused; "" if no usual fault explains it."""
         asked = np.asarray(self.test.images[self.made.rows])
-        if cut_off := plugin.module.cut_off(plugin.options, content, asked[:CLIPPED]):
-            return f"{diagnosis.RANGE} ({cut_off})"
+        ranges = getattr(plugin.module, "cut_off", None)
+        if ranges and (found := ranges(plugin.options, content, asked[:CLIPPED])):
+            return f"{diagnosis.RANGE} ({found})"
         answered: NDArray[np.float32] = plugin.module.run(plugin.options, content)(asked)
         return diagnosis.likely_cause(answered, self.reference[self.made.rows], self.made.faulty)
 

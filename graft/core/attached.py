@@ -16,12 +16,16 @@ MAX_BYTES = 10_000_000
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the first day of zip: the same texts give the same bytes
 
 
-def attach(content: bytes, texts: Mapping[str, str]) -> bytes:
-    """`content` with `texts` (file name to UTF-8 text) behind it."""
+def attach(content: bytes, members: Mapping[str, str | bytes]) -> bytes:
+    """`content` with `members` (file name to bytes, or to text that becomes UTF-8) in a zip archive behind it.
+
+    Where there is an archive already, they join it.
+    """
     buffer = io.BytesIO(content)
     with zipfile.ZipFile(buffer, "a") as archive:
-        for name, text in texts.items():
-            archive.writestr(zipfile.ZipInfo(name, _LONG_AGO), text.encode("utf-8"))
+        for name, member in members.items():
+            data = member if isinstance(member, bytes) else member.encode("utf-8")
+            archive.writestr(zipfile.ZipInfo(name, _LONG_AGO), data)
     return buffer.getvalue()
 
 

@@ -70,6 +70,11 @@ def attach(options: Options, files: dict[str, bytes], texts: Mapping[str, str]) 
     return {name: attached.attach(content, texts) for name, content in files.items()}
 
 
+def texts(options: Options, files: dict[str, bytes]) -> dict[str, str]:
+    """What `attach` put inside."""
+    return attached.read(files[file_name(options)])
+
+
 def run(options: Options, files: dict[str, bytes]) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
     """A function from raw pictures (n, size, size, 3) uint8 to probabilities (n, classes) float32.
 

@@ -1,5 +1,6 @@
 """What every export promises: the file is the model."""
 
+from importlib.util import find_spec
 from typing import Any, get_args
 
 import numpy as np
@@ -11,12 +12,16 @@ from graft.core.budget import Budget
 from graft.core.fit import TrainData
 from graft.core.sections import Choice
 from graft.core.spec import Spec
+from graft.exports import tflite
 
 TOLERANCE = {  # least agreement, largest probability difference
-    "float32": (1.0, 1e-4),
-    "float16": (1.0, 5e-3),
-    "dynamic": (0.9, 0.1),
-    "int8": (0.9, 0.3),
+    "tflite-float32": (1.0, 1e-5),
+    "tflite-float16": (1.0, 5e-3),
+    "tflite-dynamic": (0.9, 0.1),
+    "tflite-int8": (0.9, 0.3),
+    "onnx-float32": (1.0, 1e-5),
+    "onnx-int8": (0.9, 0.3),
+    "saved_model-float32": (1.0, 1e-5),
 }
 TEXTS = {attached.LABELS: "köln\nrose\ntulip\nwhin\n", attached.METADATA: '{"classes": 4}\n'}
 
@@ -38,19 +43,33 @@ def model(spec: Spec, data: TrainData) -> Any:
     return trained
 
 
-@pytest.mark.parametrize("choice", variants(), ids=lambda choice: f"{choice.name}-{choice.options['precision']}")
+def name(choice: Choice) -> str:
+    return f"{choice.name}-{choice.options['precision']}"
+
+
+@pytest.mark.parametrize("choice", variants(), ids=name)
 def test_the_file_answers_raw_pictures_like_keras(choice: Choice, model: Any, data: TrainData) -> None:
     chosen = plugins.resolve("graft.exports", choice, "export")
+    if missing := [one for one in getattr(chosen.module, "NEEDS", ()) if find_spec(one) is None]:
+        pytest.skip(f"{', '.join(missing)} of the extra `onnx` is not installed")
     bare = chosen.module.convert(chosen.options, model, data.train.images)
     files = chosen.module.attach(chosen.options, bare, TEXTS)
-    answered = chosen.module.run(chosen.options, files)(data.validation.images)
+    run, facts = chosen.module.run(chosen.options, files), chosen.module.describe(chosen.options, files)
+    answered = run(data.validation.images)
     reference = fit.softmax(fit.predict(model, data.validation.images))
     seen = proof.compare(data.validation.labels, reference, answered)
-    agreement, difference = TOLERANCE[choice.options["precision"]]
+    agreement, difference = TOLERANCE[name(choice)]
     assert seen.agreement >= agreement and seen.max_probability_difference <= difference
     np.testing.assert_allclose(answered.sum(axis=1), 1.0, atol=0.02)
-    facts = chosen.module.describe(chosen.options, files)
-    assert facts["builtin_operators_only"]
-    assert facts["input"] == "1x32x32x3 uint8" and facts["output"] in ("1x4 float32", "1x4 uint8")
-    assert all(attached.read(content) == TEXTS for content in files.values())
-    assert all(files[name].startswith(content) and content for name, content in bare.items())
+    assert facts["builtin_operators_only"] and facts["format"] == choice.name
+    assert facts["input"] == ("nx32x32x3 uint8" if facts["many"] else "1x32x32x3 uint8")
+    assert facts["output"] in ("nx4 float32", "1x4 float32", "1x4 uint8")
+    assert set(proof.same_answers(run, data.validation.images, answered, facts["many"]).values()) <= {True, None}
+    assert chosen.module.texts(chosen.options, files) == TEXTS
+    assert all(len(content) > len(bare[one]) > 0 for one, content in files.items())
+
+
+def test_a_tflite_file_is_its_bare_self_with_a_zip_archive_behind(model: Any, data: TrainData) -> None:
+    bare = tflite.convert(tflite.Options(), model, data.train.images)[tflite.file_name(tflite.Options())]
+    [whole] = tflite.attach(tflite.Options(), {tflite.file_name(tflite.Options()): bare}, TEXTS).values()
+    assert whole.startswith(bare) and attached.read(whole) == TEXTS

@@ -22,9 +22,13 @@ def serve(
     host: Annotated[str, typer.Option("--host", help="Where to listen; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
     is_opened: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
     file: Annotated[str, typer.Option("--file", help="Which of the release's files runs.")] = "",
+    in_browser: Annotated[
+        bool, typer.Option("--in-browser", help="Also run it in the browser, and compare; needs npm once.")
+    ] = False,
 ) -> None:
     """Open a page that tells what a picture shows, and where the model looked. Ctrl-C ends it."""
     from graft import edge
+    from graft.serving import browser
     from graft.serving.answers import Answers
     from graft.serving.server import Server
 
@@ -33,7 +37,8 @@ def serve(
     terminal.warn(release.warning)
     with terminal.silent():
         answers = Answers(release, file, turns=os.cpu_count() or 1)
-    server = Server(answers, host, port)
+    offered = browser.offered(release, file) if in_browser else {}
+    server = Server(answers, host, port, offered=offered)
     # a shell that starts it in the background has it ignore Ctrl-C
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)

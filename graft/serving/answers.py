@@ -56,6 +56,7 @@ class Answers:
             "classes": self._classes,
             "thresholds": thresholds(self._receipt.contents.metrics),
             "warning": self._warning,
+            "size_px": self._options.size_px,
             "max_bytes": image.MAX_BYTES,
             "max_pixels": image.MAX_PIXELS,
         }

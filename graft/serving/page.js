@@ -11,6 +11,7 @@ const percent = share => `${(100 * share).toFixed(1)} %`;
 const EDGE = $("picture").width, SHOWN = 5;
 // Dark to light by what speaks for the label: told apart without seeing colours, too
 const HEAT = [[0, 0, 12, 165], [88, 16, 108, 150], [200, 56, 72, 110], [250, 150, 30, 70], [252, 240, 140, 40]];
+let here = null;
 let release = null, picture = null, answer = null, chosen = 0, asked = 0, running = null, film = null;
 
 // ------------------------------------------------------------------ asking
@@ -33,6 +34,7 @@ async function ask(file) {
   running = new AbortController();
   picture?.close();
   [picture, answer, chosen] = [null, null, 0];
+  $("here").hidden = true;
   show();
   $("verdict").textContent = "Looking at it …";
   try {
@@ -49,7 +51,28 @@ async function ask(file) {
   }
   if (turn !== asked) return;
   show();
+  if (release?.in_browser && picture) compare(file, turn);
   $("verdict").scrollIntoView({ block: "nearest" });
+}
+
+// The same file, run by this browser: how far its probabilities are from the server's
+async function compare(file, turn) {
+  const told = text => { if (turn === asked) $("here").textContent = text; };
+  $("here").hidden = false;
+  told("This browser is asked, too …");
+  try {
+    here ??= import("/browser.js").then(module => module.load(release.size_px));
+    const run = await here, plain = await createImageBitmap(file, { colorSpaceConversion: "none" });
+    const started = performance.now(), found = await run(plain), taken = performance.now() - started;
+    plain.close();
+    if (turn !== asked) return;
+    const best = Math.max(...found), label = release.classes[found.indexOf(best)];
+    const apart = answer.answers.map(one => Math.abs(one.probability - found[release.classes.indexOf(one.label)]));
+    told(`This browser ran the file itself: ${label}, ${percent(best)}, in ${taken.toFixed(0)} ms. Largest difference ` +
+      `from the server: ${Math.max(...apart).toExponential(1)}.`);
+  } catch (error) {
+    told(`This browser cannot run the file: ${error.message}`);
+  }
 }
 
 function refuse(text) {

@@ -18,11 +18,16 @@ def text() -> str:
 
 
 @cache
-def policy() -> str:
-    """A content security policy: the page's own script and style, to the byte, and nobody to talk to but the server."""
-    style, script = (_hash(_read(name)) for name in PARTS)
+def policy(is_run_here: bool = False) -> str:
+    """A content security policy: the page's own script and style, to the byte, and nobody to talk to but the server.
+
+    Args:
+        is_run_here: also scripts and WebAssembly that this server sends, to run the file in the browser.
+    """
+    style, script = (f"'{_hash(_read(name))}'" for name in PARTS)
+    sent = " 'self' 'wasm-unsafe-eval'" if is_run_here else ""
     return (
-        f"default-src 'none'; script-src '{script}'; style-src '{style}'; img-src data: blob:; connect-src 'self'; "
+        f"default-src 'none'; script-src {script}{sent}; style-src {style}; img-src data: blob:; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 

@@ -40,8 +40,9 @@ class Request(BaseHTTPRequestHandler):
         self.rfile = io.BufferedReader(wire.Arriving(self.connection, self._end))
 
     def do_GET(self) -> None:
-        """The page, or what it has to know of the release."""
-        self._answer({"/": self._page, "/model": lambda: (wire.JSON, wire.spelt(self.server.answers.describe()))})
+        """The page, what it has to know of the release, or what it runs the file with."""
+        offered = {path: lambda found=found: found for path, found in self.server.offered.items()}
+        self._answer({"/": self._page, "/model": self._model, **offered})
 
     def do_HEAD(self) -> None:
         """What GET would answer, without the content."""
@@ -106,6 +107,10 @@ class Request(BaseHTTPRequestHandler):
     def _page(self) -> Content:
         return wire.HTML, page.text().encode()
 
+    def _model(self) -> Content:
+        said = self.server.answers.describe() | {"in_browser": bool(self.server.offered)}
+        return wire.JSON, wire.spelt(said)
+
     def _predict(self) -> dict[str, Any]:
         asked, length = checks.asked(urlsplit(self.path).query), checks.length(self.headers)
         if not self.server.uploads.acquire(timeout=max(0.0, self._end - time.monotonic())):
@@ -136,7 +141,7 @@ class Request(BaseHTTPRequestHandler):
     def _send(self, status: HTTPStatus, kind: str, content: bytes) -> None:
         self.connection.settimeout(self.server.patience_s)
         self.send_response(status)
-        for name, value in wire.headers(kind, content).items():
+        for name, value in wire.headers(kind, content, bool(self.server.offered)).items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":

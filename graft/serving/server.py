@@ -4,10 +4,11 @@ import errno
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
 from socketserver import ThreadingTCPServer
+from types import MappingProxyType
 from typing import Any
 
 from graft.core.errors import EnvironmentProblem, one_line
@@ -30,16 +31,23 @@ class Server(ThreadingTCPServer):
         answers: what is asked.
         names: hosts by which it may be called, beside addresses.
         patience_s: from a connection's start to its answer, reading included.
+        offered: kind and bytes by path: what a browser runs the file with, if it may.
         uploads: lent to who reads a picture.
     """
 
     allow_reuse_address, daemon_threads, request_queue_size = True, True, 256
 
     def __init__(
-        self, answers: Answers, host: str, port: int, connections: int = CONNECTIONS, patience_s: float = 30.0
+        self,
+        answers: Answers,
+        host: str,
+        port: int,
+        connections: int = CONNECTIONS,
+        patience_s: float = 30.0,
+        offered: Mapping[str, tuple[str, bytes]] = MappingProxyType({}),
     ) -> None:
         """Raises EnvironmentProblem: the port is taken, or the host is not this machine's."""
-        self.answers, self.patience_s = answers, patience_s
+        self.answers, self.patience_s, self.offered = answers, patience_s, offered
         self.names = {"localhost", host.lower()}
         self.uploads = threading.BoundedSemaphore(UPLOADS)
         self._room, self._open, self._at_work, self._changed = connections, 0, 0, threading.Condition()

@@ -23,9 +23,10 @@ HEADERS = {
 }
 
 
-def headers(kind: str, content: bytes) -> dict[str, str]:
-    """What stands before `content`."""
-    own = {"Content-Type": kind, "Content-Length": str(len(content)), "Content-Security-Policy": page.policy()}
+def headers(kind: str, content: bytes, is_run_here: bool = False) -> dict[str, str]:
+    """What stands before `content`; see `page.policy`."""
+    policy = page.policy(is_run_here)
+    own = {"Content-Type": kind, "Content-Length": str(len(content)), "Content-Security-Policy": policy}
     return own | HEADERS
 
 

@@ -52,8 +52,15 @@ def compacted(model: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class _Chain:
-    """A convolution, what its channels pass one by one, the kernel that reads them, and which of them to keep."""
+class Chain:
+    """A convolution, what its channels pass one by one, and the kernel that reads them, alone.
+
+    Attributes:
+        producer: the convolution.
+        passes: layers that treat each channel by itself, in their order.
+        consumer: a convolution or a dense layer.
+        keep: (channels,) False for those that are zero at the end, whatever the picture.
+    """
 
     producer: Any
     passes: list[Any]
@@ -64,7 +71,7 @@ class _Chain:
 def _smaller(model: Any) -> Any:
     import keras
 
-    found = [chain for chain in _chains(model) if not chain.keep.all()]
+    found = [chain for chain in chains(model) if not chain.keep.all()]
     if not found:
         return model
     weights = {layer.name: layer.get_weights() for layer in model.layers}
@@ -91,7 +98,8 @@ def _smaller(model: Any) -> Any:
     return made
 
 
-def _chains(model: Any) -> list[_Chain]:
+def chains(model: Any) -> list[Chain]:
+    """Every convolution of a functional model whose channels may be left out; see the top of this module."""
     import keras
 
     readers: dict[int, list[Any]] = {}
@@ -108,7 +116,7 @@ def _chains(model: Any) -> list[_Chain]:
         while id(at) not in ends and len(readers.get(id(at), ())) == 1:
             (reader,) = readers[id(at)]
             if _is_plain(reader) or _is(reader, "Dense"):
-                found.append(_Chain(layer, passes, reader, _keep(layer, passes)))
+                found.append(Chain(layer, passes, reader, _keep(layer, passes)))
                 break
             if not any(_is(reader, kind) for kind in PASSES) or getattr(reader, "depth_multiplier", 1) != 1:
                 break

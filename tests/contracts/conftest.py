@@ -50,6 +50,7 @@ SWEPT = {"adapter", "auto", "autoencoder", "batch_norm", "coral", "discriminativ
     "mmd",
     "prototypical",
     "prototypes",
+    "pruned",
     "reptile",
     "simclr",
 }

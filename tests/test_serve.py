@@ -76,6 +76,19 @@ def test_a_port_in_use_is_an_environment_problem_in_one_line(released: Path) -> 
     assert process.returncode == 3 and said == ("", f"graft: port {port} of 127.0.0.1 is in use; {way_out}\n")
 
 
+def test_other_machines_are_let_in_with_a_note_and_nowhere_is_no_host(released: Path) -> None:
+    with started(str(released), "--port", "0", "--no-open", "--host", "0.0.0.0") as process:
+        line = process.stdout.readline() if process.stdout else ""
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=60)
+    assert line.startswith("shapes@v1 answers at http://127.0.0.1:")
+    note = "graft: note: whoever reaches this machine may ask; there is no login and no encryption\n"
+    assert (process.returncode, *said) == (0, "ended\n", note)
+    with started(str(released), "--host", "", "--no-open") as process:
+        said = process.communicate(timeout=60)
+    assert (process.returncode, *said) == (2, "", "graft: --host is empty; name an address, as 127.0.0.1\n")
+
+
 def test_what_is_no_release_is_not_served(tmp_path: Path) -> None:
     with started(str(tmp_path), "--no-open") as process:
         said = process.communicate(timeout=60)[1]

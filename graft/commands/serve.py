@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 
 from graft.commands import terminal
+from graft.core.errors import UsageError
 
 app = typer.Typer()
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @app.command()
@@ -27,6 +29,8 @@ def serve(
     ] = False,
 ) -> None:
     """Open a page that tells what a picture shows, and where the model looked. Ctrl-C ends it."""
+    if not host:
+        raise UsageError("--host is empty; name an address, as 127.0.0.1")
     from graft import edge
     from graft.serving import browser
     from graft.serving.answers import Answers
@@ -43,6 +47,8 @@ def serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     try:
+        if host not in LOOPBACK:
+            terminal.note("whoever reaches this machine may ask; there is no login and no encryption")
         print(f"{answers.name} answers at {server.url}  (Ctrl-C ends it)", flush=True)
         if is_opened and _has_screen():
             _open(server.url)

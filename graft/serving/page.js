@@ -153,7 +153,7 @@ function threshold() {
 }
 
 function measured(one) {
-  const button = made("button", { type: "button" }, `right ${Math.round(100 * one.wanted)} % of the time: ${percent(one.confidence)}`);
+  const button = made("button", { type: "button" }, `${Math.round(100 * one.wanted)} % right: ${percent(one.confidence)}`);
   button.addEventListener("click", () => set(one.confidence));
   return button;
 }

@@ -231,8 +231,8 @@ def test_what_was_measured_is_offered_as_thresholds(browser: Any, released: Path
         )
         offered = page.find_elements("css selector", "#measured button")
         assert [button.text for button in offered] == [
-            "right 90 % of the time: 75.5 %",
-            "right 95 % of the time: 88.0 %",
+            "90 % right: 75.5 %",
+            "95 % right: 88.0 %",
         ]
         offered[1].click()
         assert text(page, "at-least") == "88 %"

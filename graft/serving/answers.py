@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graft import edge
-from graft.core import occlusion
+from graft.core import rise
 from graft.core.errors import GraftError
 from graft.hub.cache import Pulled
 from graft.modalities import image
@@ -90,7 +90,7 @@ class Answers:
                 raise Busy("the map took too long; ask without it")
             return model.predict(samples).probabilities
 
-        return occlusion.maps(run, sample, columns)
+        return rise.maps(run, sample, columns)
 
     @contextmanager
     def _turn(self, end: float) -> Iterator[edge.Model]:

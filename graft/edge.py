@@ -185,6 +185,13 @@ def runner(path: Path, size_px: int) -> Run:
     return run
 
 
+def output_steps(path: Path) -> tuple[float, int]:
+    """(scale, zero point) of what the file answers, for who runs it elsewhere; see `litert.steps`."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    return litert.steps(Interpreter(model_path=str(path)).get_output_details()[0])
+
+
 def _several(pictures: Picture | Iterable[Picture]) -> Sequence[Picture]:
     if isinstance(pictures, np.ndarray):
         return list(pictures) if pictures.ndim == 4 else [pictures]

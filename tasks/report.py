@@ -14,7 +14,7 @@ from graft.core.report import Facts, render
 from graft.core.sections import Settings
 from tasks import card, insight, results
 from tasks.adapters import arrays, dvc, files, git
-from tasks.workspace import ROLES, STAGES, Workspace
+from tasks.workspace import HELD_OUT, ROLES, STAGES, Workspace
 
 SAMPLES_PER_CLASS = 8
 MISTAKES = 24
@@ -65,6 +65,7 @@ def facts(workspace: Workspace) -> Facts:
         projection=[results.numbers(row) for row in results.read_csv(workspace.projection)],
         samples={getattr(settings.data, role).name: _samples(workspace, role, classes[role]) for role in ROLES},
         mistakes=_mistakes(workspace, classes["target"]),
+        disagreements=_disagreements(workspace, classes["target"]),
         insight=insight.read(workspace, classes["target"]),
         credits=results.credits(settings),
         made_from=_made_from(workspace, settings),
@@ -195,3 +196,20 @@ def _mistakes(workspace: Workspace, classes: list[str]) -> list[tuple[str, str, 
         (classes[one["label"]], classes[one["predicted"]], one["probability"], np.asarray(images[one["row"]]))
         for one in worst
     ]
+
+
+def _disagreements(workspace: Workspace, classes: list[str]) -> dict[str, list[tuple[str, str, str, float, Any]]]:
+    """By exported file, the pictures on which it and the model part most."""
+    held_out = [path for split in HELD_OUT if (path := workspace.held_out("target", split)).exists()]
+    images = arrays.read_all(held_out).images
+    return {
+        name: [
+            (
+                *(classes[one[who]] for who in ("label", "keras", "file")),
+                one["difference"],
+                np.asarray(images[one["row"]]),
+            )
+            for one in file.get("disagreements", ())
+        ]
+        for name, file in files.read_json(workspace.export_report)["files"].items()
+    }

@@ -42,7 +42,7 @@ TINY = (
     "export.max_accuracy_drop_points=100",
     "export.hard_stop_points=100",
     "export.formats=[{name: tflite, precision: float32}, {name: tflite, precision: int8}]",
-    "export.prefer.name=first",
+    "export.prefer={name: first, within_points: 100.0}",
     "retrain.curve=false",
 )
 CHROMIUM = (

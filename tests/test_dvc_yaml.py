@@ -15,6 +15,7 @@ NO_FIGURE = {  # say where, when and how nicely; change one and every result sta
     "graft/core/cost.py",
     "graft/core/errors.py",
     "graft/core/drawing.py",
+    "graft/core/export_figures.py",
     "graft/core/feature_figures.py",
     "graft/core/figures.py",
     "graft/core/page.py",

@@ -53,7 +53,7 @@ def published(finished: Finished, s3: Any, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture
-def model(published: Published, monkeypatch: pytest.MonkeyPatch) -> graft.Model:
+def model(published: Published, no_aws: None, monkeypatch: pytest.MonkeyPatch) -> graft.Model:
     for name in ("AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "GRAFT_BUCKET", "GRAFT_CACHE"):
         monkeypatch.setenv(name, published.environment[name])
     return graft.load("shapes@v1")

@@ -14,7 +14,13 @@ def as_float(values: NDArray[Any], detail: Mapping[str, Any]) -> NDArray[np.floa
         values: as the interpreter gave them.
         detail: of that tensor, as `get_output_details` has it.
     """
-    if not np.issubdtype(values.dtype, np.integer):
-        return values.astype(np.float32)
-    scale, zero = detail["quantization"]
+    scale, zero = steps(detail)
     return ((values.astype(np.float32) - np.float32(zero)) * np.float32(scale)).astype(np.float32)
+
+
+def steps(detail: Mapping[str, Any]) -> tuple[float, int]:
+    """(scale, zero point) of an integer tensor; (1.0, 0) of one that holds real numbers."""
+    if not np.issubdtype(detail["dtype"], np.integer):
+        return 1.0, 0
+    scale, zero = detail["quantization"]
+    return float(scale), int(zero)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from graft.core import drawing, feature_figures, figures, outlook, page
+from graft.core import drawing, export_figures, feature_figures, figures, outlook, page
 from graft.core import insight as why
 
 STAGES = ("ingest", "validate", "extract", "pretrain", "finetune", "evaluate", "curve", "export")
@@ -22,6 +22,7 @@ MORE_SCORES = {"macro_precision": "macro precision", "top_k_accuracy": "true cla
 ERRORS = {"log_loss": "log loss, nats", "brier": "Brier score", "expected_calibration_error": "calibration error"}
 
 _CELL_PX, _MISTAKE_PX, _LARGEST_PX = 56, 96, 224
+_CLASSES = 3  # that lose most are named for each exported file
 _SHEETS = 2  # a domain's classes stand in this many blocks, side by side where there is room
 
 Rows = Sequence[Mapping[str, Any]]
@@ -47,6 +48,7 @@ class Facts:
         projection: a row per picture: domain (a name, or "source" or "target"), label, x, y.
         samples: by domain, in the order shown: (label, pictures of (size, size, 3) uint8).
         mistakes: (true, predicted, probability, picture), worst first.
+        disagreements: by exported file: (true, what Keras said, what the file said, difference, picture), worst first.
         insight: where the net looked, what it mixes up, and what fine-tuning did to its features.
         made_from: (what, which): git commit, data.
         credits: title, artist, licence, version.
@@ -68,6 +70,7 @@ class Facts:
     projection: Rows = ()
     samples: Mapping[str, Sequence[tuple[str, Pictures]]] = field(default_factory=dict)
     mistakes: Sequence[tuple[str, str, float, NDArray[np.uint8]]] = ()
+    disagreements: Mapping[str, Sequence[tuple[str, str, str, float, NDArray[np.uint8]]]] = field(default_factory=dict)
     insight: why.Insight | None = None
     credits: Sequence[Mapping[str, str]] = ()
     made_from: Sequence[tuple[str, str]] = ()
@@ -214,13 +217,18 @@ def _context(facts: Facts) -> dict[str, Any]:
         "costs": _costs(facts.cost),
         "files": facts.export.get("files") or {},
         "sheets": {domain: _blocks(samples) for domain, samples in facts.samples.items() if samples},
-        "mistakes": [
-            (true, predicted, probability, drawing.sheet([[picture]], min(max(len(picture), _MISTAKE_PX), _LARGEST_PX)))
-            for true, predicted, probability, picture in facts.mistakes
-        ],
+        "mistakes": [(*told, _alone(picture)) for *told, picture in facts.mistakes],
+        "disagreements": {
+            name: [(*told, _alone(picture)) for *told, picture in rows] for name, rows in facts.disagreements.items()
+        },
+        "hardest_classes": export_figures.hardest_classes(facts.export.get("files") or {}, _labels(facts), _CLASSES),
         "insight": _insight(facts),
         "charts": _charts(facts, recalls),
     }
+
+
+def _alone(picture: NDArray[np.uint8]) -> str:
+    return drawing.sheet([[picture]], min(max(len(picture), _MISTAKE_PX), _LARGEST_PX))
 
 
 def _more_scores(evaluation: Mapping[str, Any]) -> dict[str, Any]:
@@ -313,6 +321,9 @@ def _charts(facts: Facts, recalls: list[Recall]) -> dict[str, Any]:
         charts["directions"] = feature_figures.directions(directions, facts.source_name, facts.target_name)
     if layers := facts.transferability.get("layers"):
         charts["layers"] = feature_figures.layerwise(layers)
+    told = facts.export.get("files") or {}
+    if told and all("accuracy_ci95" in one and "latency_ms" in one for one in told.values()):
+        charts["files"] = export_figures.trade(told, facts.export["keras"]["accuracy"], facts.export.get("runs", ""))
     if facts.projection:
         names = {"source": facts.source_name, "target": facts.target_name}
         rows = [{**row, "domain": names.get(row["domain"], row["domain"])} for row in facts.projection]

@@ -43,6 +43,7 @@ class Answers:
         self._options = edge.options(release.receipt.contents.model.modality)
         self._file = file or release.receipt.contents.model.file
         models = [edge.Model(release, file) for _ in range(turns)]
+        self._steps = edge.output_steps(release.folder / self._file)
         self.name, self._classes = models[0].name, models[0].classes
         self._free: queue.LifoQueue[edge.Model] = queue.LifoQueue()
         for model in models:
@@ -57,6 +58,7 @@ class Answers:
             "thresholds": thresholds(self._receipt.contents.metrics),
             "warning": self._warning,
             "size_px": self._options.size_px,
+            "output_steps": self._steps,
             "max_bytes": image.MAX_BYTES,
             "max_pixels": image.MAX_PIXELS,
         }

@@ -3,15 +3,16 @@ import { loadLiteRt, loadAndCompile, Tensor } from "/runtime/litert.js";
 
 const BITS = 22;  // Pillow's precision for pictures of 8 bits
 
-// Resolves to a function from a picture to probabilities, in the order of the file's classes
-export async function load(sizePx) {
+// Resolves to a function from a picture to probabilities, in the order of the file's classes. An int8 file answers
+// integers, which stand for (integer - zero) * scale.
+export async function load(sizePx, [scale, zero]) {
   self.Module = { print: console.debug, printErr: console.debug };  // the runtime says all it says as an error
   await loadLiteRt("/runtime/");
   const model = await loadAndCompile("/file.tflite", { accelerator: "wasm" });
   return async picture => {
     const input = new Tensor(sample(picture, sizePx), [1, sizePx, sizePx, 3]);
     const [output] = await model.run(input);
-    const probabilities = Float32Array.from(output.toTypedArray());
+    const probabilities = Float32Array.from(output.toTypedArray(), value => (value - zero) * scale);
     input.delete();
     output.delete();
     return probabilities;

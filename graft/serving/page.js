@@ -61,7 +61,7 @@ async function compare(file, turn) {
   $("here").hidden = false;
   told("This browser is asked, too …");
   try {
-    here ??= import("/browser.js").then(module => module.load(release.size_px));
+    here ??= import("/browser.js").then(module => module.load(release.size_px, release.output_steps));
     const run = await here, plain = await createImageBitmap(file, { colorSpaceConversion: "none" });
     const started = performance.now(), found = await run(plain), taken = performance.now() - started;
     plain.close();

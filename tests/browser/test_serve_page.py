@@ -3,6 +3,7 @@
 import shutil
 from base64 import b64encode
 from collections.abc import Iterator
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,12 @@ def problem(page: Any) -> str:
 
 
 def right(model: graft.Model, path: Path) -> list[list[str]]:
-    return [[label, f"{100 * probability:.1f} %"] for label, probability in model.predict(path).top(5)[0]]
+    return [[label, percent(probability)] for label, probability in model.predict(path).top(5)[0]]
+
+
+def percent(share: float) -> str:
+    """As JavaScript rounds it: a half goes up, and an int8 file has many."""
+    return f"{Decimal(100 * share).quantize(Decimal('0.1'), ROUND_HALF_UP)} %"
 
 
 def pixels(page: Any) -> str:

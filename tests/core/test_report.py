@@ -120,6 +120,8 @@ def full(classes: tuple[str, ...] = CLASSES, pictures_px: int = 16) -> Facts:
         "bytes": 1_400_000,
         "sha256": "ab" * 32,
         "accuracy": 0.57,
+        "accuracy_ci95": [0.55, 0.59],
+        "class_drop_points": [2.5, None, -1.0],
         "agreement": 0.991,
         "max_probability_difference": 0.01,
         "builtin_operators_only": True,
@@ -158,6 +160,7 @@ def full(classes: tuple[str, ...] = CLASSES, pictures_px: int = 16) -> Facts:
             "seed": 1,
             "pictures": 3200,
             "keras": {"accuracy": 0.575},
+            "runs": "model.tflite",
             "calibration": {
                 "temperature": 2.2,
                 "before": {"expected_calibration_error": 0.278},
@@ -193,6 +196,7 @@ def full(classes: tuple[str, ...] = CLASSES, pictures_px: int = 16) -> Facts:
         ],
         samples={domain: [(label, [picture()] * 8) for label in classes] for domain in ("animals", "plants")},
         mistakes=[(classes[0], classes[1], 0.98, picture())] * 24,
+        disagreements={"model.tflite": [(classes[0], HOSTILE, classes[1], 0.12, picture())] * 3},
         credits=[{"title": HOSTILE, "artist": HOSTILE, "licence": "MIT", "version": "1.0"}],
         settings_yaml=f"seed: 7  # {HOSTILE}\n",
         made_from=[("git commit", "0f1e2d"), (f"target data, {HOSTILE}", "md5 8c9b")],
@@ -327,7 +331,7 @@ def test_no_script_but_the_pages_own_may_run(page: str) -> None:
 def test_images_have_alternatives_and_tables_have_scopes(page: str) -> None:
     parsed = Page(page)
     assert parsed.named("img") and all(image.get("alt") for image in parsed.named("img"))
-    assert len(parsed.named("svg")) == 12
+    assert len(parsed.named("svg")) == 13
     assert all(chart.get("role") == "img" and chart.get("aria-label") for chart in parsed.named("svg"))
     assert all(header.get("scope") in ("col", "row") for header in parsed.named("th"))
     assert parsed.named("html")[0]["lang"] == "en"
@@ -360,6 +364,21 @@ def test_a_refused_file_is_said_on_top(page: str) -> None:
     top = page[: page.index("<main>")]
     assert "1 of 2 exported files refused:" in top
     assert "✗ refused" in page
+
+
+def test_files_are_told_with_intervals_the_one_that_runs_and_where_they_part_from_keras(page: str) -> None:
+    text = page[page.index('id="files"') :]
+    assert "55.0% to 59.0%" in text and "points" in text[text.index("Classes that lose most") :]
+    assert "Where model.tflite and Keras part most" in text and "a probability differs by 12.0%" in text
+    assert "Accuracy of each exported file over its size and its time" in text
+    assert "<b>model.tflite</b>: 1.4 MB, accuracy 57.0% of the Keras model" in page[: page.index("<main>")]
+
+
+def test_files_of_an_older_report_without_intervals_make_a_page() -> None:
+    files = {
+        name: {k: v for k, v in one.items() if k != "accuracy_ci95"} for name, one in full().export["files"].items()
+    }
+    assert "model.tflite" in render(replace(full(), export={**full().export, "files": files, "runs": ""}))
 
 
 def test_curves_show_the_learning_rate_that_was_kept(page: str) -> None:

@@ -65,7 +65,7 @@ def test_the_model_card_says_what_the_report_and_its_data_say(finished: Finished
         }
         for name in ("seen", "unseen")
     }
-    scores = re.findall(r"([\d.]+) (\[[\d.]+, [\d.]+\])", body)
+    scores = re.findall(r"([\d.]+) (\[-?[\d.]+, -?[\d.]+\])", body)
     assert len(scores) == 18 and all(f"{mean}% {ends}" in page for mean, ends in scores)
     gains = re.findall(r"([+-][\d.]+) points, 95 % interval ([+-][\d.]+) to ([+-][\d.]+)", body)
     assert len(gains) == 2
@@ -153,6 +153,8 @@ def test_learning_curves_are_kept_for_tensorboard_too(finished: Finished) -> Non
 def test_the_exported_files_are_the_ones_that_were_proven(finished: Finished) -> None:
     from ai_edge_litert.interpreter import Interpreter
 
+    from graft.core import attached, litert
+
     place, _ = finished
     export = report(place, "export")
     assert set(export["files"]) == {"model-float32.tflite", "model-int8.tflite"}
@@ -166,7 +168,12 @@ def test_the_exported_files_are_the_ones_that_were_proven(finished: Finished) ->
         interpreter.allocate_tensors()
         interpreter.set_tensor(interpreter.get_input_details()[0]["index"], np.zeros((1, 32, 32, 3), np.uint8))
         interpreter.invoke()
-        assert interpreter.get_tensor(interpreter.get_output_details()[0]["index"]).sum() == pytest.approx(1, abs=0.02)
+        sink = interpreter.get_output_details()[0]
+        answered = litert.as_float(interpreter.get_tensor(sink["index"]), sink)
+        assert answered.sum() == pytest.approx(1, abs=0.02)
+        texts = attached.read(path.read_bytes())
+        assert texts["labels.txt"] == (path.parent / "labels.txt").read_text()
+        assert json.loads(texts["metadata.json"])["name"] == "plants"
     assert export["files"]["model-float32.tflite"]["agreement"] == 1.0
     assert export["files"]["model-float32.tflite"]["max_probability_difference"] < 1e-4
 

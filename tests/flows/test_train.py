@@ -67,7 +67,7 @@ def test_the_model_card_says_what_the_report_and_its_data_say(finished: Finished
     }
     scores = re.findall(r"([\d.]+) (\[-?[\d.]+, -?[\d.]+\])", body)
     assert len(scores) == 18 and all(f"{mean}% {ends}" in page for mean, ends in scores)
-    gains = re.findall(r"([+-][\d.]+) points, 95 % interval ([+-][\d.]+) to ([+-][\d.]+)", body)
+    gains = re.findall(r"([+-]\d+\.\d) points, 95 % interval ([+-]\d+\.\d) to ([+-]\d+\.\d)", body)
     assert len(gains) == 2
     for points, low, high in gains:
         shown = f"{points} points [{low.removeprefix('+')}, {high.removeprefix('+')}]".replace("-", "−")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from graft.core import attached, litert
+from graft.core import attached, integers, litert
 
 THREADS = 1
 AT_END = 0.03
@@ -174,6 +174,7 @@ def _with_raw_ends(options: Options, model: Any) -> Any:
     import keras
 
     dtype = "float32" if options.precision == "int8" else "uint8"
+    model = integers.rewritten(model) if options.precision == "int8" else model
     picture = keras.Input(batch_shape=(1, *model.input_shape[1:]), dtype=dtype, name="picture")
     logits = model(keras.ops.cast(picture, "float32"), training=False)
     return keras.Model(picture, keras.ops.softmax(logits))

@@ -50,6 +50,13 @@ def main(stage: str, work: Work) -> NoReturn:
     sys.exit(0)
 
 
+def here() -> Workspace:
+    """The workspace around the current folder, for a command that keeps to it; raises what `Workspace.find` raises."""
+    workspace = Workspace.find()
+    keep_to_itself(workspace)
+    return workspace
+
+
 def keep_to_itself(workspace: Workspace) -> None:
     """No telemetry, no chatter, no file outside the workspace, whoever started the stage."""
     defaults = {

@@ -83,20 +83,17 @@ def report(
     to: Annotated[Path | None, typer.Option("-o", metavar="FILE", help="Where the page goes.")] = None,
 ) -> None:
     """Write the report again, or a page that compares two runs, and say where it is."""
-    from tasks.workspace import Workspace
+    from tasks import stage
 
     if compare is None:
         from tasks import report as page
-        from tasks.stage import keep_to_itself
 
-        place = Workspace.find()
-        keep_to_itself(place)
-        print(f"report: {page.write(place, to)}")
+        print(f"report: {page.write(stage.here(), to)}")
         return
     from tasks import side_by_side
 
     try:
-        here = Workspace.find()
+        here = stage.here()
     except BadInput:
         here = None  # releases and folders can be compared anywhere
     path = (to or (here.comparison if here else Path("side-by-side.html"))).absolute()
@@ -114,10 +111,10 @@ def show_data(
     """List what the data gate found in a domain, the worst first."""
     from rich.console import Console
 
+    from tasks import stage
     from tasks.gate import listing
-    from tasks.workspace import Workspace
 
-    listing.show(Workspace.find(), role, rule, most, Console())
+    listing.show(stage.here(), role, rule, most, Console())
 
 
 @inbox.command("add")
@@ -131,10 +128,10 @@ def add_to_inbox(
 
     from graft.core import settings
     from tasks import inbox as inboxes
+    from tasks import stage
     from tasks.choices import Choices
-    from tasks.workspace import Workspace
 
-    place = Workspace.find()
+    place = stage.here()
     said = settings.load(place.params)
     role, domain = ("source", said.data.source) if source else ("target", said.data.target)
     inboxes.add(place, Choices.of(said), role, domain, folder, new, Console(soft_wrap=True))
@@ -148,9 +145,9 @@ def list_inbox(
     from graft.commands import show
     from graft.core import settings
     from tasks import inbox as inboxes
-    from tasks.workspace import Workspace
+    from tasks import stage
 
-    data = settings.load(Workspace.find().params).data
+    data = settings.load(stage.here().params).data
     show.inbox(inboxes.held(data.source if source else data.target))
 
 

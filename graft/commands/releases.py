@@ -31,13 +31,10 @@ def publish(
 ) -> None:
     """Publish what the pipeline made as the next version; it becomes the candidate."""
     from tasks import publish as task
-    from tasks.stage import keep_to_itself
-    from tasks.workspace import Workspace
+    from tasks import stage
 
     with terminal.bar("publishing") as progress:
-        place = Workspace.find()
-        keep_to_itself(place)
-        done = task.publish(place, name, version, progress, terminal.note)
+        done = task.publish(stage.here(), name, version, progress, terminal.note)
     held = done.held.receipt
     total = sum(file.bytes_ for file in held.contents.files.values())
     print(f"{held.name}@{held.version} is published: {len(held.contents.files)} files, {total / 1e6:.1f} MB")

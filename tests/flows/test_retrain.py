@@ -158,22 +158,41 @@ def test_a_worse_model_never_goes_live_and_the_reason_is_told(retraining: Retrai
     assert lock == "dvc.lock"  # what was found is kept
 
 
-def test_pictures_in_the_inbox_are_taken_by_the_next_run_and_no_other(retraining: Retraining, tmp_path: Path) -> None:
-    draws = shapes.fetch(shapes.Options(images_per_class=6), Request("any", 99, 32, tmp_path, role="target"))
+def send(retraining: Retraining, folder: Path) -> int:
+    """Put pictures of two classes into the inbox; how many."""
+    draws = shapes.fetch(shapes.Options(images_per_class=6), Request("any", 99, 32, folder, role="target"))
     sent = [one for one in draws if one.path.startswith(("clover/", "daisy/"))]
     for one in sent:
-        path = tmp_path / one.path
+        path = folder / one.path
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(one.data)
-    done = retraining.place.graft("inbox", "add", str(tmp_path))
+    done = retraining.place.graft("inbox", "add", str(folder))
     assert done.returncode == 0 and f"sent {len(sent)} of {len(sent)} pictures of 2 classes" in done.stdout, done.stderr
-    assert "clover" in retraining.place.graft("inbox", "list").stdout
+    return len(sent)
 
-    retraining.commit(*QUICK)
+
+def taken(retraining: Retraining) -> int:
+    """Pictures of the inbox in what the last run ingested."""
+    rows = manifest.read(retraining.place.root / ".graft" / "runs" / "1" / "data" / "manifest.parquet", "target")
+    return sum(row.path.startswith("inbox/") for row in rows)
+
+
+def test_pictures_in_the_inbox_are_taken_by_the_next_run(retraining: Retraining, tmp_path: Path) -> None:
+    sent = send(retraining, tmp_path)
+    assert "clover" in retraining.place.graft("inbox", "list").stdout
+    retraining.commit("validate.min_images_per_class=1000")  # what is trained on them is not asked here
+    kind, name, message = retraining.run(at_end="never")
+    assert (kind, name) == ("FAILED", "Refused") and "few_images" in message
+    assert taken(retraining) == sent
+
+
+@pytest.mark.sweep
+def test_pictures_in_the_inbox_are_trained_on_once(retraining: Retraining, tmp_path: Path) -> None:
+    sent = send(retraining, tmp_path)
+    retraining.commit(*QUICK, "validate.min_images_per_class=5")
     kind, name, _ = retraining.run(at_end="never")
     assert kind == "COMPLETED" and name in ("Published", "Not promoted")
-    rows = manifest.read(retraining.place.root / ".graft" / "runs" / "1" / "data" / "manifest.parquet", "target")
-    assert sum(row.path.startswith("inbox/") for row in rows) == len(sent)
+    assert taken(retraining) == sent
     assert retraining.run(at_end="never")[1] == "Unchanged"
 
 

@@ -32,9 +32,10 @@ def test_a_run_reads_a_bucket_and_sees_what_changed_in_it(place: Place, s3: Serv
     done = reached.graft("run", "--until", "ingest")
     assert done.returncode == 0 and "up to date" not in done.stdout, done.stdout
 
-    done = place.graft("run", "--until", "ingest")  # no credentials, no endpoint
+    done = place.run("python", "-m", "tasks.ingest")  # no credentials, no endpoint
     assert done.returncode == 3 and done.stderr.count("\n") == 1 and "AWS_ACCESS_KEY_ID" in done.stderr, done.stderr
-    done = reached.graft("run", "--set", "data.target.origin=s3://no-such-bucket/x", "--until", "ingest")
+    reached.set("data.target.origin=s3://no-such-bucket/x")
+    done = reached.run("python", "-m", "tasks.ingest")
     assert done.returncode == 3 and done.stderr.count("\n") == 1, done.stderr
     assert "bucket no-such-bucket does not exist" in done.stderr
     secrets = [path for path in place.root.rglob("*") if path.is_file() and s3.secret.encode() in path.read_bytes()]

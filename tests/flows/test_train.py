@@ -272,8 +272,8 @@ def test_a_changed_setting_runs_what_depends_on_it_and_no_more(copied: Place) ->
 
 
 def test_a_stage_can_be_run_again_and_others_left_out(copied: Place) -> None:
-    done = copied.graft("run", "--from", "evaluate", "--until", "evaluate")
-    assert list(lines(done.stdout)) == ["evaluate"] and lines(done.stdout)["evaluate"].endswith("ran")
+    done = copied.graft("run", "--from", "validate", "--until", "validate")
+    assert list(lines(done.stdout)) == ["validate"] and lines(done.stdout)["validate"].endswith("ran")
     done = copied.graft("run", "--until", "extract")
     assert list(lines(done.stdout)) == list(STAGES[:3])
 

@@ -104,6 +104,18 @@ def test_the_evaluation_is_as_its_published_schema_says(finished: Finished) -> N
         jsonschema.validate(evaluation | {"gain": {"seen": {"points": 1}, "unseen": None}}, schema)
 
 
+def test_what_is_told_of_the_files_is_as_its_published_schema_says(finished: Finished) -> None:
+    import jsonschema
+
+    schema = json.loads((ROOT / "docs" / "schema" / "export.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    told = report(finished[0], "export")
+    jsonschema.validate(told, schema)
+    assert told["runs"] == "model-float32.tflite"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(told | {"files": {"model.tflite": {"accuracy": 1}}}, schema)
+
+
 def test_every_test_row_is_answered_once_by_every_arm_and_seed(finished: Finished) -> None:
     import pandas as pd
 

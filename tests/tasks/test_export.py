@@ -108,6 +108,28 @@ def test_a_planted_fault_is_refused_by_name(bench: Bench, net: Any, fault: str) 
     assert result["refused_because"][-1].startswith(f"likely cause: {fault} ("), result["refused_because"]
 
 
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_the_snippet_of_the_docs_reads_the_labels_inside_and_answers(net: Any, precision: str, tmp_path: Path) -> None:
+    from PIL import Image
+
+    text = (Path(__file__).parents[2] / "docs" / "exports.md").read_text()
+    program = text.rpartition("```python\n")[2].partition("```")[0]
+    plugin = plugins.resolve("graft.exports", Choice(name="tflite", precision=precision), "export")
+    files = plugin.module.convert(plugin.options, net, TRAIN.images)
+    labels = [f"kind {index}" for index in range(N_CLASSES)]
+    [content] = plugin.module.attach(plugin.options, files, {attached.LABELS: "\n".join(labels) + "\n"}).values()
+    (tmp_path / "model.tflite").write_bytes(content)
+    Image.fromarray(TEST.images[4]).save(tmp_path / "a.png")
+    done = subprocess.run(
+        [sys.executable, "-c", program, "model.tflite", "a.png"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    answered = plugin.module.run(plugin.options, {plugin.module.file_name(plugin.options): content})(TEST.images[4:5])[
+        0
+    ]
+    assert done.stdout == f"{labels[answered.argmax()]} {answered.max():.1%}\n"
+
+
 @pytest.fixture
 def strict(copied: Place) -> Place:
     """The finished workspace with a tolerance that no int8 file meets."""

@@ -1,12 +1,15 @@
 """What the report shows of exported files: accuracy against size and time, and where file and model part."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
 from graft.core.drawing import INK, MUTED, canvas, hue, svg
 from graft.core.errors import one_line
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 PANELS = (("bytes", 1e-6, "size, MB"), ("ms", 1.0, "one picture, ms (median)"))
 
@@ -36,13 +39,23 @@ def trade(files: Mapping[str, Mapping[str, Any]], keras_accuracy: float, runs: s
                     label=told if key == "bytes" else None,
                     linestyle="none",
                 )
-            panel.set_xscale("log")
+            _logarithmic(panel)
             panel.set_xlabel(label)
         panels[0].set_ylabel("accuracy on test pictures, %")
         figure.legend(loc="outside upper left", ncols=3)
         return svg(
             figure, "files", "Accuracy of each exported file over its size and its time; the table has the numbers"
         )
+
+
+def _logarithmic(panel: "Axes") -> None:
+    """Steps of 1, 2 and 5, written out: powers of ten would be formulas, which the text of an SVG is not."""
+    panel.set_xscale("log")
+    low, high = panel.get_xlim()
+    steps = [digit * 10.0**power for power in range(-6, 7) for digit in (1, 2, 5)]
+    inside = [step for step in steps if low <= step <= high]
+    panel.set_xticks(inside, [f"{step:g}" for step in inside])
+    panel.set_xticks([], minor=True)
 
 
 def hardest_classes(files: Mapping[str, Mapping[str, Any]], labels: Sequence[str], most: int) -> dict[str, list[Any]]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from graft.core import integers
 from graft.core.errors import BadInput
 
 THREADS = 1
@@ -53,6 +54,7 @@ def convert(options: Options, model: Any, samples: NDArray[np.uint8]) -> dict[st
     _check_installed()
     import keras
 
+    model = integers.rewritten(model) if options.precision == "int8" else model
     picture = keras.Input(model.input_shape[1:], dtype="uint8", name="picture")
     logits = model(keras.ops.cast(picture, "float32"), training=False)
     whole = keras.Model(picture, keras.ops.softmax(logits))

@@ -370,7 +370,7 @@ def test_files_are_told_with_intervals_the_one_that_runs_and_where_they_part_fro
     text = page[page.index('id="files"') :]
     assert "55.0% to 59.0%" in text and "points" in text[text.index("Classes that lose most") :]
     assert "Where model.tflite and Keras part most" in text and "a probability differs by 12.0%" in text
-    assert "Accuracy of each exported file over its size and its time" in text
+    assert "Accuracy of each exported file over its size and its time" in text and "mathdefault" not in text
     assert "<b>model.tflite</b>: 1.4 MB, accuracy 57.0% of the Keras model" in page[: page.index("<main>")]
 
 

@@ -10,7 +10,7 @@ const made = (name, attributes = {}, ...children) => {
 const percent = share => `${(100 * share).toFixed(1)} %`;
 const EDGE = $("picture").width, SHOWN = 5;
 // Dark to light by what speaks for the label: told apart without seeing colours, too
-const HEAT = [[0, 0, 12, 165], [88, 16, 108, 150], [200, 56, 72, 110], [250, 150, 30, 70], [252, 240, 140, 40]];
+const HEAT = [[0, 0, 12, 165], [52, 14, 84, 158], [200, 56, 72, 110], [250, 150, 30, 70], [252, 240, 140, 40]];
 let here = null;
 let release = null, picture = null, answer = null, chosen = 0, asked = 0, running = null, film = null;
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from graft.core import attached, integers, litert
+from graft.core.errors import BadInput
 
 THREADS = 1
 AT_END = 0.03
@@ -47,8 +49,12 @@ def convert(options: Options, model: Any, samples: NDArray[np.uint8]) -> dict[st
     Returns:
         File name to content. Input (1, size, size, 3) uint8, output (1, classes) float32 probabilities; of int8, uint8
         that stand for them, see `litert.as_float`.
+
+    Raises:
+        BadInput: the model has operations that TFLite has no built-in operator for; the text names them.
     """
     import tensorflow as tf
+    from tensorflow.lite.python.convert import ConverterError
 
     converter = tf.lite.TFLiteConverter.from_keras_model(_with_raw_ends(options, model))
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
@@ -61,8 +67,15 @@ def convert(options: Options, model: Any, samples: NDArray[np.uint8]) -> dict[st
         converter.representative_dataset = lambda: ([one[None].astype(np.float32)] for one in shown)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.uint8
-    with contextlib.redirect_stdout(io.StringIO()):  # Keras prints every captured variable
-        return {file_name(options): bytes(converter.convert())}
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # Keras prints every captured variable
+            return {file_name(options): bytes(converter.convert())}
+    except ConverterError as error:
+        lacking = re.findall(r"(?:Custom|Flex|TF Select) ops: (.*)", str(error)) or str(error).splitlines()[:1]
+        raise BadInput(
+            f"{file_name(options)} cannot be made of built-in operators alone: {', '.join(lacking)} has none; another "
+            "backbone would do, or format saved_model"
+        ) from None
 
 
 def attach(options: Options, files: dict[str, bytes], texts: Mapping[str, str]) -> dict[str, bytes]:

@@ -9,6 +9,7 @@ import pytest
 from graft.backbones import convnet
 from graft.core import attached, fit, plugins, proof
 from graft.core.budget import Budget
+from graft.core.errors import BadInput
 from graft.core.fit import TrainData
 from graft.core.sections import Choice
 from graft.core.spec import Spec
@@ -73,3 +74,12 @@ def test_a_tflite_file_is_its_bare_self_with_a_zip_archive_behind(model: Any, da
     bare = tflite.convert(tflite.Options(), model, data.train.images)[tflite.file_name(tflite.Options())]
     [whole] = tflite.attach(tflite.Options(), {tflite.file_name(tflite.Options()): bare}, TEXTS).values()
     assert whole.startswith(bare) and attached.read(whole) == TEXTS
+
+
+def test_what_no_built_in_operator_does_is_named(model: Any, data: TrainData) -> None:
+    import keras
+
+    picture = keras.Input((64, 64, 3))
+    shrunk = keras.ops.image.resize(picture, (32, 32), antialias=True)
+    with pytest.raises(BadInput, match="model-float32.tflite cannot be made of .* alone: ScaleAndTranslate has none"):
+        tflite.convert(tflite.Options(), keras.Model(picture, model(shrunk)), data.train.images)

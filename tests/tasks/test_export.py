@@ -20,7 +20,7 @@ from graft.core.sections import Choice
 from graft.core.spec import Spec
 from tasks.conversion import Made
 from tasks.export import Bench
-from tests.conftest import Place, wait_until
+from tests.conftest import Finished, Place, wait_until
 
 LIMITS = Limits(0.98, 1.0, ("export.min_agreement", "export.max_accuracy_drop_points"))
 N_CLASSES = 6
@@ -131,14 +131,15 @@ def test_the_snippet_of_the_docs_reads_the_labels_inside_and_answers(net: Any, p
 
 
 @pytest.fixture
-def strict(copied: Place) -> Place:
+def strict(finished: Finished, tmp_path: Path) -> Place:
     """The finished workspace with a tolerance that no int8 file meets."""
-    copied.set(
+    place = finished[0].copy(tmp_path / "clone")
+    place.set(
         "export.formats=[{name: tflite, precision: int8, min_agreement: 1.0, max_accuracy_drop_points: 0.0}, "
         "{name: tflite, precision: float16}]",
         "export.licence=CC-BY-4.0",
     )
-    return copied
+    return place
 
 
 def test_a_refused_file_is_kept_aside_and_the_stage_goes_on_with_the_one_that_passed(strict: Place) -> None:

@@ -60,32 +60,6 @@ def test_outside_a_workspace_it_says_where_to_go(place: Place, tmp_path: Path) -
     assert done.returncode == 1 and "run graft inside a graft checkout" in done.stderr
 
 
-def test_the_report_is_written_again_where_it_was_or_elsewhere(copied: Place, tmp_path: Path) -> None:
-    page = copied.root / "reports" / "report.html"
-    before = page.read_bytes()
-    page.unlink()
-    done = copied.graft("report")
-    assert done.stdout == f"report: {page}\n", done.stderr
-    assert page.read_bytes() == before
-    assert copied.graft("report", "-o", str(tmp_path / "elsewhere.html")).returncode == 0
-    assert (tmp_path / "elsewhere.html").read_bytes() == before
-
-
-def test_two_runs_stand_side_by_side_and_an_unknown_one_is_refused_in_one_line(copied: Place) -> None:
-    for command in (("add", "-A"), ("-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "x")):
-        subprocess.run(["git", *command], cwd=copied.root, check=True)
-    copied.set("finetune.steps=25")
-    done = copied.graft("report", "--compare", "HEAD", ".")
-    page = copied.root / "reports" / "side-by-side.html"
-    assert done.stdout == f"report: {page}\n", done.stderr
-    text = page.read_text(encoding="utf-8")
-    assert "finetune.steps" in text
-    assert "<h1>. against HEAD: accuracy on the seen test set +0.0 points [0.0, 0.0]</h1>" in text
-    done = copied.graft("report", "--compare", "HEAD", "nowhere")
-    assert done.returncode == 1 and done.stderr.count("\n") == 1
-    assert done.stderr.startswith("graft: 'nowhere' is no run: ")
-
-
 def pictures(root: Path, **per_class: int) -> Path:
     generator = np.random.default_rng(0)
     for label, count in per_class.items():
@@ -135,3 +109,29 @@ def test_a_folder_of_ones_own_pictures_works_from_end_to_end(copied: Place, tmp_
     assert done.returncode == 0, done.stdout + done.stderr
     assert "target trees: 5 labels per class, 1 seeds" in done.stdout
     assert "gain on seen" in done.stdout and "gain on unseen" not in done.stdout
+
+
+def test_the_report_is_written_again_where_it_was_or_elsewhere(copied: Place, tmp_path: Path) -> None:
+    page = copied.root / "reports" / "report.html"
+    before = page.read_bytes()
+    page.unlink()
+    done = copied.graft("report")
+    assert done.stdout == f"report: {page}\n", done.stderr
+    assert page.read_bytes() == before
+    assert copied.graft("report", "-o", str(tmp_path / "elsewhere.html")).returncode == 0
+    assert (tmp_path / "elsewhere.html").read_bytes() == before
+
+
+def test_two_runs_stand_side_by_side_and_an_unknown_one_is_refused_in_one_line(copied: Place) -> None:
+    for command in (("add", "-A"), ("-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "x")):
+        subprocess.run(["git", *command], cwd=copied.root, check=True)
+    copied.set("finetune.steps=25")
+    done = copied.graft("report", "--compare", "HEAD", ".")
+    page = copied.root / "reports" / "side-by-side.html"
+    assert done.stdout == f"report: {page}\n", done.stderr
+    text = page.read_text(encoding="utf-8")
+    assert "finetune.steps" in text
+    assert "<h1>. against HEAD: accuracy on the seen test set +0.0 points [0.0, 0.0]</h1>" in text
+    done = copied.graft("report", "--compare", "HEAD", "nowhere")
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("graft: 'nowhere' is no run: ")

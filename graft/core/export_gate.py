@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 from graft.core.sections import Export, Format, Prefer
 
+FLOATS = ("float32", "float16")
+
 Facts = Mapping[str, Any]
 """What reports/export.json says of a file: accuracy and agreement in [0, 1], bytes, latency_ms, passed, ..."""
 
@@ -46,10 +48,12 @@ def refusals(facts: Facts, keras_accuracy: float, allowed: Limits) -> list[str]:
 
 
 def stop(files: Mapping[str, Facts], keras_accuracy: float, hard_stop_points: float) -> str:
-    """Why the stage may not go on; "" if it may: a file passed, and none is so bad that all are in doubt."""
+    """Why the stage may not go on; "" if it may: a file passed, and none of those that keep the net's own numbers is so
+    bad that all are in doubt. What rounding to integers costs a net says nothing of its other files.
+    """
     for name, facts in files.items():
         drop = drop_points(facts, keras_accuracy)
-        if drop > hard_stop_points:
+        if facts["precision"] in FLOATS and drop > hard_stop_points:
             why = "; ".join(facts["refused_because"])
             return f"{name} loses {drop:.1f} points of accuracy; export.hard_stop_points is {hard_stop_points:g}: {why}"
     if any(facts["passed"] for facts in files.values()):

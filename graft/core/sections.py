@@ -219,7 +219,8 @@ class Export(Section):
     """The files to write, what they may lose against the Keras model, and which of them runs.
 
     Attributes:
-        hard_stop_points: a file that loses more accuracy than this stops the stage: something is wrong with all of it.
+        hard_stop_points: a float file that loses more accuracy than this stops the stage: something is wrong with all
+            of it; no file may be allowed more.
     """
 
     formats: tuple[Format, ...] = Field(min_length=1, max_length=16)

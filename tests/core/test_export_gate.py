@@ -20,7 +20,7 @@ GOOD: dict[str, Any] = {
 
 def file(accuracy: float, bytes_: int, ms: float, **more: Any) -> dict[str, Any]:
     told = {"accuracy": accuracy, "bytes": bytes_, "latency_ms": {"median": ms}, "format": "tflite", "passed": True}
-    return told | {"refused_because": []} | more
+    return told | {"precision": "float32", "refused_because": []} | more
 
 
 def test_a_file_within_the_limits_passes() -> None:
@@ -53,10 +53,11 @@ def test_the_stage_goes_on_with_one_file_that_passed() -> None:
     assert export_gate.stop({"b": bad}, 0.8, 2.0) == "b: agrees with Keras on 9%"
 
 
-def test_a_file_that_loses_very_much_stops_all() -> None:
+def test_a_float_file_that_loses_very_much_stops_all_and_one_of_integers_only_itself() -> None:
     awful = file(0.7, 5, 1.0, passed=False, refused_because=["likely cause: channel order"])
     said = export_gate.stop({"a": file(0.8, 9, 1.0), "b": awful}, 0.8, 2.0)
     assert said == ("b loses 10.0 points of accuracy; export.hard_stop_points is 2: likely cause: channel order")
+    assert export_gate.stop({"a": file(0.8, 9, 1.0), "b": awful | {"precision": "int8"}}, 0.8, 2.0) == ""
 
 
 FILES = {

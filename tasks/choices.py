@@ -1,6 +1,7 @@
 """Every choice of params.yaml resolved at once: a wrong name fails in the first second, not the fifth hour."""
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from graft.core.errors import BadInput
 from graft.core.plugins import Plugin, resolve
@@ -47,6 +48,7 @@ class Choices:
                 for index, choice in enumerate(settings.export.formats)
             ),
         )
+        _check_installed(choices.formats)
         rules.check_severities(settings.validate_.rules, choices.modality.module.RULES)
         _check_pretrain(settings.pretrain, choices.objective)
         if settings.finetune.views > (most := len(choices.modality.module.VIEWS)):
@@ -68,6 +70,16 @@ def inbox(domain: Domain) -> Plugin:
     """What reads the pictures that were sent to the store for a domain."""
     where = {"uri": f"s3:///{INBOX}/{domain.name}", "min_classes": 0}
     return resolve("tasks.origins", Choice.model_validate({"name": "s3"} | where), f"the inbox of {domain.name}")
+
+
+def _check_installed(formats: tuple[Plugin, ...]) -> None:
+    """Before anything is trained, not when it is to be exported."""
+    for index, one in enumerate(formats):
+        if missing := [name for name in getattr(one.module, "NEEDS", ()) if find_spec(name) is None]:
+            raise BadInput(
+                f"export.formats[{index}].name is {one.name}, which needs {', '.join(missing)}; type: pip install "
+                f"'graft[{one.name}]'"
+            )
 
 
 def _check_pretrain(section: Pretrain, objective: Plugin) -> None:

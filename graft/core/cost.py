@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ class Meter:
         return cls(time.monotonic(), time.process_time(), _busy_seconds(), joules(counters))
 
     def until(self, later: "Meter") -> Cost:
-        """What was used between both; the peak is that since `forget_peak`."""
+        """What was used between both; the peak is that since `_forget_peak`."""
         cpu = later.cpu - self.cpu
         share = min(1.0, cpu / max(later.busy - self.busy, cpu, 1e-9))
         used = [later.joules[name] - start for name, start in self.joules.items() if name in later.joules]
@@ -131,11 +131,4 @@ def _peak_memory_mb() -> int:
 
 def as_json(cost: Cost) -> dict[str, Any]:
     """As written in reports."""
-    energy = cost.energy_wh
-    return {
-        "trainings": cost.trainings,
-        "seconds": cost.seconds,
-        "cpu_seconds": cost.cpu_seconds,
-        "peak_memory_mb": cost.peak_memory_mb,
-        "energy_wh": None if energy is None else round(energy, 4),
-    }
+    return asdict(cost) | {"energy_wh": None if cost.energy_wh is None else round(cost.energy_wh, 4)}

@@ -1,5 +1,6 @@
 """The browser's runtime comes from npm by its hash, once, or not at all."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,8 @@ def shelf(packages: Path) -> Path:
 
 
 def without_npm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("graft.serving.runtime.find_spec", lambda name: None)
+    """No package that is installed is found, and no program."""
+    monkeypatch.setattr(sys, "path", [one for one in sys.path if "site-packages" not in one])
     monkeypatch.setenv("PATH", str(tmp_path))
 
 

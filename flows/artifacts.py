@@ -3,7 +3,7 @@
 They are to look at, and nothing depends on them: one that cannot be made is a warning in the run's log, no more.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from prefect.artifacts import (
 from prefect.runtime import flow_run
 from prefect.settings import get_current_settings
 
+from graft.core.comparison import Comparison, points
 from graft.core.errors import one_line
 from graft.hub.releases import Held
 from tasks import pictures, report, tables
@@ -60,6 +61,18 @@ def of_release(held: Held, place: Workspace) -> None:
         text += f"\n[How it was measured]({report_address(place)})\n"
         published = f"{name}, published {told.published.at:%Y-%m-%d %H:%M} UTC"
         create_markdown_artifact(text, key="release", description=published)
+
+
+def of_comparison(place: Workspace, compared: Sequence[Comparison]) -> None:
+    """Attach to the task at hand which source to take for each target, and a link to the page."""
+    with _dispensable("comparison"):
+        for one in compared:
+            rows = [
+                {"source": each.source, "mean gain": points(each.gain), "verdict": each.verdict}
+                for each in one.standings
+            ]
+            create_table_artifact(rows, key="sources", description=one.sentence)
+        _link(_shown(place, place.compare_page), "comparison", "the comparison", "Heat map, every cell")
 
 
 def of_question(text: str) -> None:

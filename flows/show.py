@@ -1,7 +1,8 @@
 """What a person at the terminal sees of a run: a line per stage, a bar on long work."""
 
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol, Self
 
 from rich.console import Console
@@ -81,3 +82,15 @@ def use(show: Show) -> None:
     """Let `show` be told of every run of this process."""
     global current
     current = show
+
+
+@contextmanager
+def step(what: str) -> Iterator[None]:
+    """Tell whoever watches that `what` begins, and how it ends."""
+    current.started(what)
+    try:
+        yield
+    except BaseException:
+        current.ended(what, "failed")
+        raise
+    current.ended(what, "ran")

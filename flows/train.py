@@ -1,7 +1,7 @@
 """train: ingest > validate > extract > pretrain > finetune > evaluate > curve > export, a Prefect task per stage."""
 
 import os
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from pathlib import Path
 from typing import Any, Literal
 
@@ -56,8 +56,13 @@ def train(workspace: str = ".", from_stage: Stage | None = None, until: Stage | 
 
 def start(workspace: Path, from_stage: str | None, until: str | None) -> tuple[int, str]:
     """Run the flow in this process: the exit code and, if it is not 0, the one line that says why."""
+    return ended(lambda: train(str(workspace), from_stage, until, return_state=True))
+
+
+def ended(run: Callable[[], Any]) -> tuple[int, str]:
+    """The same of any flow, which `run` runs to its last state."""
     try:
-        state: Any = train(str(workspace), from_stage, until, return_state=True)
+        state: Any = run()
     except (RuntimeError, httpx.HTTPError) as error:  # before the run exists, Prefect's client has nowhere to tell
         server = os.environ.get("PREFECT_API_URL", "the temporary one")
         return (
@@ -136,7 +141,7 @@ def _stage(name: str) -> Any:
         try:
             outcome = dvc.Outcome(name, "up to date")
             if due:
-                events = _Events(name)
+                events = Events(name)
                 outcome = dvc.bring_up_to_date(Path(root), name, force, events, get_run_logger().info, pull)
         except GraftError as error:
             show.current.ended(name, "failed")
@@ -149,7 +154,7 @@ def _stage(name: str) -> Any:
     return bring_up_to_date
 
 
-class _Events:
+class Events:
     """Progress of a stage: to the terminal at once, to Prefect's page every whole percent."""
 
     def __init__(self, stage: str) -> None:

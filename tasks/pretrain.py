@@ -70,7 +70,7 @@ def pretrain(workspace: Workspace, settings: Settings, choices: Choices) -> None
         GateRefused: a training diverged, at every learning rate if there are several.
     """
     names, section = list(backbones(choices)), settings.pretrain
-    tries = _tries(settings, names)
+    tries = tries_of(settings, names)
     decides = [settings.seed, settings.data.modality.model_dump(), section.model_dump()]
     inputs = [workspace.classes, *(workspace.packed("source", split) for split in ("train", "validation"))]
     inputs += [workspace.packed("target", "train")] if section.unlabelled == "target" else []
@@ -83,7 +83,7 @@ def pretrain(workspace: Workspace, settings: Settings, choices: Choices) -> None
         with Workers(_pretrain_one, bench, most) as workers:
             total = len(tries) + len(names)
             tried = list(zip(tries, workers.run(tries, training.part(progress, 0, total)), strict=True))
-            wanted = [Training(name, _chosen(settings, tried, name)) for name in names]
+            wanted = [Training(name, chosen(settings, tried, name)) for name in names]
             results = workers.run(wanted, training.part(progress, len(tries), total))
         for one, outcome in zip(wanted, results, strict=True):
             if outcome.refused:
@@ -105,7 +105,8 @@ def backbones(choices: Choices) -> dict[str, Plugin]:
     return {ARTICLE: article} | {choices.backbone.name: choices.backbone}
 
 
-def _tries(settings: Settings, names: Sequence[str]) -> list[Training]:
+def tries_of(settings: Settings, names: Sequence[str]) -> list[Training]:
+    """The trainings that choose the learning rate of each backbone; none where there is nothing to choose."""
     section = settings.pretrain
     if len(section.learning_rates) < 2:
         return []
@@ -113,7 +114,7 @@ def _tries(settings: Settings, names: Sequence[str]) -> list[Training]:
     return [Training(name, rate, fold) for name in names for rate in section.learning_rates for fold in numbers]
 
 
-def _chosen(settings: Settings, tried: Sequence[tuple[Training, Outcome]], name: str) -> float | None:
+def chosen(settings: Settings, tried: Sequence[tuple[Training, Outcome]], name: str) -> float | None:
     """The best learning rate of the backbone; the only one, or None for the objective's own, where nothing was tried.
 
     Raises:
@@ -133,10 +134,12 @@ def _chosen(settings: Settings, tried: Sequence[tuple[Training, Outcome]], name:
 
 def _pretrain_one(bench: Bench, one: Training, tell: Tell) -> Outcome:
     with bench.kept.metered(one.name):
-        return _trained(bench, one, tell)
+        outcome = train_one(bench, one, tell)
+    board.write(bench.workspace.board("pretrain", one.name), outcome.history)
+    return outcome
 
 
-def _trained(bench: Bench, one: Training, tell: Tell) -> Outcome:
+def train_one(bench: Bench, one: Training, tell: Tell) -> Outcome:
     """What came of one training; the model is kept."""
     if done := bench.kept.finished(one.name):
         return Outcome(**done)
@@ -155,7 +158,6 @@ def _trained(bench: Bench, one: Training, tell: Tell) -> Outcome:
         return Outcome(0, [], str(error))
     outcome = Outcome(int(model.count_params()), history)
     bench.kept.finish(one.name, model, asdict(outcome))
-    board.write(bench.workspace.board("pretrain", one.name), history)
     return outcome
 
 

@@ -31,6 +31,13 @@ def write(workspace: Workspace, settings: Settings, choices: Choices) -> None:
     at those labelled training rows of the target that the first seed's arms learn from, distances at a sample of both
     domains' training rows. No validation or test row is touched, but by `layers`, where `evaluate.layers` asks for it.
     """
+    layers = layerwise.measure(workspace, settings, choices)
+    told = look(workspace, settings, choices)
+    files.write_json(workspace.transferability, told | ({"layers": layers} if layers else {}))
+
+
+def look(workspace: Workspace, settings: Settings, choices: Choices) -> dict[str, Any]:
+    """All but `layers` of what `write` writes."""
     seed = settings.evaluate.seeds[0]
     splits = {role: _sample(arrays.read(workspace.packed(role, "train")), seed) for role in ROLES}
     splits["labelled"] = _labelled(workspace, settings, seed)
@@ -40,9 +47,7 @@ def write(workspace: Workspace, settings: Settings, choices: Choices) -> None:
         "seed": seed,
         "rows": {name: len(split) for name, split in splits.items()},
     }
-    arms = {arm: _measure(net, splits) for arm, net in _networks(workspace, choices, seed).items()}
-    layers = layerwise.measure(workspace, settings, choices)
-    files.write_json(workspace.transferability, report | arms | ({"layers": layers} if layers else {}))
+    return report | {arm: _measure(net, splits) for arm, net in _networks(workspace, choices, seed).items()}
 
 
 def _networks(workspace: Workspace, choices: Choices, seed: int) -> dict[str, Any]:

@@ -245,3 +245,36 @@ class Workspace:
     def comparison(self) -> Path:
         """The page on which two runs stand side by side."""
         return self.root / "reports" / "side-by-side.html"
+
+    @property
+    def matrix(self) -> Path:
+        """Which sources, targets, methods and numbers of labels `graft compare` compares."""
+        return self.root / "compare.yaml"
+
+    @property
+    def compared(self) -> Path:
+        """What comparisons work with: domains, pretrained nets, trainings at work. Can be made again."""
+        return self.private / "compare"
+
+    @property
+    def atlas(self) -> Path:
+        """Every cell that was measured here or brought from the store, a file each."""
+        return self.private / "atlas"
+
+    @property
+    def compare_report(self) -> Path:
+        return self.root / "reports" / "compare.json"
+
+    @property
+    def compare_page(self) -> Path:
+        """The page that says which source to take, and why."""
+        return self.root / "reports" / "compare.html"
+
+    @property
+    def forecast_report(self) -> Path:
+        return self.root / "reports" / "forecast.json"
+
+    @property
+    def forecast_page(self) -> Path:
+        """The page that says what reuse would gain, before it is tried."""
+        return self.root / "reports" / "forecast.html"

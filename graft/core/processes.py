@@ -48,13 +48,14 @@ def die_with_parent() -> None:
     """Linux: be killed when the process that started this one dies, lest an orphan go on writing outputs.
 
     Or at once, if that happened while this one was still being loaded: STARTED_BY and multiprocessing know who it was.
+    STARTED_BY may be this very process: what started it took its place.
     """
     if sys.platform == "linux":
         parent = os.getppid()
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         spawner = multiprocessing.parent_process()
         wanted = {spawner.pid if spawner else None, int(os.environ.get(STARTED_BY) or 0)} - {None, 0}
-        if os.getppid() != parent or not wanted <= set(_ancestors()):
+        if os.getppid() != parent or not wanted <= {os.getpid(), *_ancestors()}:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -76,17 +77,20 @@ class Workers(AbstractContextManager["Workers[Context, Job, Result]"], Generic[C
     end sooner than one after the other on two.
     """
 
-    def __init__(self, work: Callable[[Context, Job, Tell], Result], context: Context, most_jobs: int) -> None:
+    def __init__(
+        self, work: Callable[[Context, Job, Tell], Result], context: Context, most_jobs: int, log: Path | None = None
+    ) -> None:
         """`work` is a module's function. It and `context` are pickled; a worker unpickles `context` once.
 
         Args:
             most_jobs: how many jobs may wait at once; decides the number of workers.
+            log: file that takes what libraries print to standard error, where a person watches the terminal.
         """
         workers = workers_for(most_jobs)
         threads = max(1, usable_cores() // workers)
         spawn = multiprocessing.get_context("spawn")  # the fork of a process that has run TensorFlow may hang
         self._shares = spawn.Array("d", most_jobs)
-        initial = (work, context, self._shares, threads)
+        initial = (work, context, self._shares, threads, log)
         self._pool = ProcessPoolExecutor(workers, spawn, initializer=_prepare, initargs=initial)
 
     def run(self, jobs: Sequence[Job], progress: Progress) -> list[Result]:
@@ -127,9 +131,12 @@ class Workers(AbstractContextManager["Workers[Context, Job, Result]"], Generic[C
 _state: tuple[Any, Any, Any]
 
 
-def _prepare(work: Any, context: Any, shares: Any, threads: int) -> None:
+def _prepare(work: Any, context: Any, shares: Any, threads: int, log: Path | None) -> None:
     global _state
     die_with_parent()
+    if log:
+        with log.open("ab") as file:
+            os.dup2(file.fileno(), 2)
     for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
         os.environ[name] = str(threads)
     _state = (work, context, shares)

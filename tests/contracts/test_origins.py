@@ -20,6 +20,7 @@ from tests.store import Server, connect
 
 FEW: dict[str, dict[str, Any]] = {
     "glyphs": {"images_per_class": 8},
+    "noise": {"classes": 2, "images_per_class": 8},
     "s3": {"uri": "s3://models/contract"},
     "shapes": {"images_per_class": 8},
     "tfds": {"uri": "tfds:little_trees"},

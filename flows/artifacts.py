@@ -18,6 +18,7 @@ from prefect.artifacts import (
 from prefect.runtime import flow_run
 from prefect.settings import get_current_settings
 
+from graft.core.advice import Advice
 from graft.core.comparison import Comparison, points
 from graft.core.errors import one_line
 from graft.hub.releases import Held
@@ -73,6 +74,16 @@ def of_comparison(place: Workspace, compared: Sequence[Comparison]) -> None:
             ]
             create_table_artifact(rows, key="sources", description=one.sentence)
         _link(_shown(place, place.compare_page), "comparison", "the comparison", "Heat map, every cell")
+
+
+def of_forecast(place: Workspace, said: Sequence[Advice]) -> None:
+    """Attach to the task at hand what is foretold, and a link to the page."""
+    with _dispensable("forecast"):
+        lines = "\n".join(f"- {one.sentence}" for one in said)
+        create_markdown_artifact(lines, key="forecast", description="What reuse would gain")
+        _link(
+            _shown(place, place.forecast_page), "forecast-page", "the forecast", "Intervals, warnings, past forecasts"
+        )
 
 
 def of_question(text: str) -> None:

@@ -1,12 +1,13 @@
-"""compare: prepare every domain > learn every source > train every pair > the transfer atlas and its page."""
+"""compare and forecast: domains > what sources teach > every pair trained, or looked at > the atlas and a page."""
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
+from pydantic import Field
 
 from flows import artifacts, show
 from flows.steps import step
@@ -16,57 +17,103 @@ from graft.core.dataset import Progress
 from graft.core.errors import GraftError
 from tasks import atlas, compare_page, domains
 from tasks import compare as work
+from tasks import forecast as foretelling
 from tasks.adapters import lock
+from tasks.compare import Narrowed, Plan
 from tasks.domains import Domain
 from tasks.stage import keep_to_itself
 from tasks.workspace import Workspace
 
+Names = Annotated[str, Field(max_length=2000, pattern=r"^[A-Za-z0-9 ._-]*$")]
+Labels = Annotated[str, Field(max_length=200, pattern=r"^(all|[1-9][0-9]{0,5}| )*$")]
+Pairs = list[tuple[str, str]]
+"""Folders of a source and a target each."""
+
 
 @flow(name="compare", log_prints=False)
-def compare(workspace: str = ".") -> Any:
-    """Compare the sources of compare.yaml; what the atlas holds already is not measured again.
+def compare(sources: Names = "", targets: Names = "", labels_per_class: Labels = "") -> Any:
+    """Compare the sources of compare.yaml on the target; what the atlas holds already is not measured again.
 
     Args:
-        workspace: folder with params.yaml, dvc.yaml and compare.yaml.
+        sources: Names from compare.yaml, with spaces between; empty is all of them.
+        targets: Likewise.
+        labels_per_class: Numbers, or all; empty is what compare.yaml says.
     """
+    return _run(_narrowed(sources, targets, labels_per_class), _compared)
+
+
+@flow(name="forecast", log_prints=False)
+def forecast(sources: Names = "", targets: Names = "", labels_per_class: Labels = "") -> Any:
+    """Foretell what each source would gain, from its features and the atlas; nothing is fine-tuned.
+
+    Args:
+        sources: Names from compare.yaml, with spaces between; empty is all of them.
+        targets: Likewise.
+        labels_per_class: Numbers, or all; empty is what params.yaml says.
+    """
+    return _run(_narrowed(sources, targets, labels_per_class), _foretold)
+
+
+def start(name: str, narrowed: Narrowed) -> tuple[int, str]:
+    """Run a flow of this module in this process: the exit code and, if it is not 0, the one line that says why."""
+    told = [" ".join(map(str, part)) for part in narrowed]
+    return ended(lambda: {"compare": compare, "forecast": forecast}[name](*told, return_state=True))
+
+
+def _narrowed(sources: str, targets: str, labels: str) -> Narrowed:
+    numbers: tuple[Any, ...] = tuple(one if one == "all" else int(one) for one in labels.split())
+    return Narrowed(tuple(sources.split()), tuple(targets.split()), numbers)
+
+
+def _run(narrowed: Narrowed, rest: Any) -> State[Any]:
     try:
-        place = Workspace.find(Path(workspace))
+        place = Workspace.find()
         keep_to_itself(place)
-        plan = work.plan(place, settings_file.load(place.params))
+        settings = settings_file.load(place.params)
+        if rest is _foretold and not narrowed.labels:
+            narrowed = narrowed._replace(labels=(settings.finetune.labels_per_class,))
+        plan = work.plan(place, settings, narrowed)
         with lock.held(place.lock):
-            return _run(plan)
+            _exchange(str(place.root))
+            pairs = _domains(plan, narrowed)
+            _pretrain(narrowed, pairs)
+            message = rest(plan, narrowed, pairs)
+            return Completed(message=message)
     except GraftError as error:
         return failed(error)
 
 
-def start(workspace: Path) -> tuple[int, str]:
-    """Run the flow in this process: the exit code and, if it is not 0, the one line that says why."""
-    return ended(lambda: compare(str(workspace), return_state=True))
-
-
-def _run(plan: work.Plan) -> State[Any]:
-    root, matrix = str(plan.workspace.root), plan.matrix
-    _exchange(root)
-    targets = {name: domains.open_domain(Path(_prepare(root, name, "target"))) for name in matrix.targets}
-    plain = [name for name, one in matrix.sources.items() if one.origin]
-    sources = {name: domains.open_domain(Path(_prepare(root, name, "source"))) for name in plain}
-    sources |= {name: work.mixed(plan, name, sources) for name in matrix.sources if name not in sources}
-    pairs = [
-        (domains.without(plan.workspace, sources[source], targets[target]), targets[target])
-        for source, target in matrix.pairs()
+def _domains(plan: Plan, narrowed: Narrowed) -> Pairs:
+    """Every domain ready, and the folders of every pair."""
+    targets = {name: _open(_prepare(name, "target", narrowed)) for name in plan.matrix.targets}
+    sources = {name: _open(_prepare(name, "source", narrowed)) for name in plan.matrix.needed(plan.declared)}
+    mixed = {name: work.mixed(plan, name, sources) for name, one in plan.matrix.sources.items() if one.mix}
+    found = sources | mixed
+    return [
+        (str(domains.without(plan.workspace, found[source], targets[target]).folder), str(targets[target].folder))
+        for source, target in plan.matrix.pairs()
     ]
-    _pretrain(root, [(str(source.folder), str(target.folder)) for source, target in pairs])
-    done = sum(_train(root, "nothing", name, "", str(target.folder)) for name, target in targets.items())
+
+
+def _compared(plan: Plan, narrowed: Narrowed, pairs: Pairs) -> str:
+    targets = {folder: _open(folder).name for _, folder in pairs}
+    done = sum(_train("nothing", name, "", folder, narrowed) for folder, name in targets.items())
     for source, target in pairs:
-        done += _train(root, source.name, target.name, str(source.folder), str(target.folder))
-    _exchange(root)
-    _show(root, [(str(source.folder), str(target.folder)) for source, target in pairs])
-    return Completed(message=f"{done} cells measured; the page: {plan.workspace.compare_page}")
+        done += _train(_open(source).name, targets[target], source, target, narrowed)
+    _exchange(str(plan.workspace.root))
+    _show(narrowed, pairs)
+    return f"{done} cells measured; the page: {plan.workspace.compare_page}"
 
 
-def _plan(root: str) -> work.Plan:
-    place = Workspace(Path(root))
-    return work.plan(place, settings_file.load(place.params))
+def _foretold(plan: Plan, narrowed: Narrowed, pairs: Pairs) -> str:
+    for source, target in pairs:
+        _look(_open(source).name, _open(target).name, source, target, narrowed)
+    return _tell(narrowed, pairs)
+
+
+def _plan(narrowed: Narrowed) -> Plan:
+    place = Workspace.find()
+    return work.plan(place, settings_file.load(place.params), narrowed)
 
 
 def _told(what: str) -> Progress:
@@ -81,22 +128,22 @@ def _exchange(root: str) -> None:
 
 
 @partial(step, run_name="prepare {name}")
-def _prepare(root: str, name: str, role: str) -> str:
+def _prepare(name: str, role: str, narrowed: Narrowed) -> str:
     """Folder of the packed domain."""
     with show.step(f"{role} {name}"):
-        return str(work.prepare(_plan(root), name, role, _told(name)).folder)
+        return str(work.prepare(_plan(narrowed), name, role, _told(name)).folder)
 
 
 @step
-def _pretrain(root: str, pairs: list[tuple[str, str]]) -> None:
+def _pretrain(narrowed: Narrowed, pairs: Pairs) -> None:
     with show.step("pretrain"):
-        work.pretrain(_plan(root), [(_open(source), _open(target)) for source, target in pairs], _told("pretrain"))
+        work.pretrain(_plan(narrowed), [(_open(source), _open(target)) for source, target in pairs], _told("pretrain"))
 
 
 @partial(step, run_name="{source} to {target}")
-def _train(root: str, source: str, target: str, source_folder: str, target_folder: str) -> int:
+def _train(source: str, target: str, source_folder: str, target_folder: str, narrowed: Narrowed) -> int:
     """How many cells were measured."""
-    what, plan = f"{source} > {target}", _plan(root)
+    what, plan = f"{source} > {target}", _plan(narrowed)
     other = _open(source_folder) if source_folder else None
     with show.step(what):
         done = work.train(plan, other, _open(target_folder), _told(what))
@@ -105,11 +152,27 @@ def _train(root: str, source: str, target: str, source_folder: str, target_folde
     return done
 
 
+@partial(step, run_name="{source} to {target}")
+def _look(source: str, target: str, source_folder: str, target_folder: str, narrowed: Narrowed) -> None:
+    what = f"{source} > {target}"
+    with show.step(what):
+        work.look(_plan(narrowed), _open(source_folder), _open(target_folder), _told(what))
+
+
 @step
-def _show(root: str, pairs: list[tuple[str, str]]) -> None:
-    plan = _plan(root)
-    told = compare_page.write(plan, [(_open(source), _open(target)) for source, target in pairs])
-    artifacts.of_comparison(plan.workspace, told)
+def _show(narrowed: Narrowed, pairs: Pairs) -> None:
+    plan = _plan(narrowed)
+    compared = compare_page.write(plan, [(_open(source), _open(target)) for source, target in pairs])
+    artifacts.of_comparison(plan.workspace, compared)
+
+
+@step
+def _tell(narrowed: Narrowed, pairs: Pairs) -> str:
+    """The advice, a sentence for each target and number of labels."""
+    plan = _plan(narrowed)
+    said = foretelling.write(plan, [(_open(source), _open(target)) for source, target in pairs])
+    artifacts.of_forecast(plan.workspace, said)
+    return "; ".join(one.sentence for one in said)
 
 
 def _open(folder: str) -> Domain:

@@ -6,14 +6,14 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from graft.core import atlas as records
 from graft.core import matrix as matrices
 from graft.core.atlas import Record
 from graft.core.dataset import Progress, draw_per_class
 from graft.core.errors import BadInput
-from graft.core.matrix import Matrix
+from graft.core.matrix import Labels, Matrix
 from graft.core.plugins import resolve
 from graft.core.processes import Workers
 from graft.core.sections import Choice, Settings
@@ -32,12 +32,14 @@ class Plan:
     """What is to be compared, checked before anything is done.
 
     Attributes:
-        matrix: with nothing left to params.yaml.
+        declared: all of compare.yaml, with nothing left to params.yaml.
+        matrix: what of it is compared.
     """
 
     workspace: Workspace
     settings: Settings
     choices: Choices
+    declared: Matrix
     matrix: Matrix
 
     @property
@@ -46,11 +48,23 @@ class Plan:
         return self.workspace.compared / "log"
 
 
-def plan(workspace: Workspace, settings: Settings) -> Plan:
+class Narrowed(NamedTuple):
+    """What of compare.yaml is meant; all of a kind of which nothing is named."""
+
+    sources: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    labels: tuple[Labels, ...] = ()
+
+
+ALL = Narrowed()
+
+
+def plan(workspace: Workspace, settings: Settings, narrowed: Narrowed = ALL) -> Plan:
     """The comparison of compare.yaml.
 
     Raises:
         BadInput: compare.yaml, params.yaml, an origin or a method will not do.
+        UsageError: what is named is not in compare.yaml.
     """
     matrix = matrices.load(workspace.matrix).filled(settings)
     for index, method in enumerate(matrix.methods):
@@ -60,12 +74,12 @@ def plan(workspace: Workspace, settings: Settings) -> Plan:
             if one.origin:
                 resolve("tasks.origins", one.origin, f"compare.yaml: {kind}.{name}.origin")
     workspace.compared.mkdir(parents=True, exist_ok=True)
-    return Plan(workspace, settings, Choices.of(settings), matrix)
+    return Plan(workspace, settings, Choices.of(settings), matrix, matrix.only(*narrowed))
 
 
 def prepare(ours: Plan, name: str, role: str, progress: Progress) -> Domain:
     """A target, or a source with an origin of its own, fetched, gated and packed. Raises as `domains.prepare` does."""
-    one = (ours.matrix.sources if role == "source" else ours.matrix.targets)[name]
+    one = (ours.declared.sources if role == "source" else ours.declared.targets)[name]
     assert one.origin is not None
     found = domains.prepare(ours.workspace, ours.settings, name, one.origin, role, progress)
     if role == "target":

@@ -101,7 +101,7 @@ class Gain:
     """What one source gained on one target, with one method and number of labels, over the same net from nothing.
 
     Attributes:
-        group: what all its cells share, as JSON with sorted keys.
+        decides: what its first cell is decided by; the others differ by their seed.
         accuracy, scratch, gain: by set; shares in [0, 1], gains in points; intervals of 95 %.
         seeds: of which it is the mean.
         seconds: of processor time that one training took, the reused net's.
@@ -111,7 +111,7 @@ class Gain:
     target: str
     method: str
     labels: int | str
-    group: str
+    decides: Numbers
     seeds: tuple[int, ...]
     accuracy: Mapping[str, Estimate]
     scratch: Mapping[str, Estimate]
@@ -127,8 +127,8 @@ def gains(records: Iterable[Record], how: Resampling) -> list[Gain]:
         if one.kind == "cell":
             groups[_group(one.decides)].append(one)
     return [
-        _gain(name, cells, groups[other], how)
-        for name, cells in groups.items()
+        _gain(cells, groups[other], how)
+        for cells in groups.values()
         if cells[0].decides["source"] and (other := _group(scratch_of(cells[0].decides))) in groups
     ]
 
@@ -142,7 +142,7 @@ def _group(decides: Numbers) -> str:
     return json.dumps({name: value for name, value in decides.items() if name != "seed"}, sort_keys=True)
 
 
-def _gain(name: str, cells: Sequence[Record], scratch: Sequence[Record], how: Resampling) -> Gain:
+def _gain(cells: Sequence[Record], scratch: Sequence[Record], how: Resampling) -> Gain:
     ours, theirs = ({int(one.decides["seed"]): one for one in some} for some in (cells, scratch))
     seeds = tuple(sorted(ours.keys() & theirs.keys()))
     decides = cells[0].decides
@@ -161,7 +161,7 @@ def _gain(name: str, cells: Sequence[Record], scratch: Sequence[Record], how: Re
         target=str(decides["target"]["name"]),
         method=str(decides["method"]["name"]),
         labels=decides["labels_per_class"],
-        group=name,
+        decides=decides,
         seeds=seeds,
         accuracy=accuracy,
         scratch=plain,

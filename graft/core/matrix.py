@@ -1,13 +1,14 @@
 """compare.yaml: sources x methods x labels per class x seeds, on one or several targets; and what is wrong with it."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from graft.core import settings as settings_file
-from graft.core.errors import BadInput
+from graft.core.errors import BadInput, UsageError, one_line
 from graft.core.sections import Choice, Domain, DomainName, Section, Settings
 
 Labels = Literal["all"] | Annotated[int, Field(ge=1, le=1_000_000)]
@@ -86,6 +87,32 @@ class Matrix(Section):
                 "labels_per_class": self.labels_per_class or (finetune.labels_per_class,),
             }
         )
+
+    def only(self, sources: Sequence[str], targets: Sequence[str], labels: Sequence[Labels]) -> "Matrix":
+        """What is named of it; all of a kind of which nothing is. A number of labels need not be among its own.
+
+        Raises:
+            UsageError: a source or target is not among its own.
+        """
+        for kind, named, known in (("source", sources, self.sources), ("target", targets, self.targets)):
+            if unknown := [name for name in named if name not in known]:
+                raise UsageError(
+                    f"{one_line(unknown[0], 100)!r} is no {kind} of compare.yaml; {kind}s: {', '.join(known)}"
+                )
+        return self.model_copy(
+            update={
+                "sources": {name: self.sources[name] for name in sources or self.sources},
+                "targets": {name: self.targets[name] for name in targets or self.targets},
+                "labels_per_class": tuple(dict.fromkeys(labels)) or self.labels_per_class,
+            }
+        )
+
+    def needed(self, declared: "Matrix") -> list[str]:
+        """Sources with an origin of their own that are compared here, or are part of one that is."""
+        parts = {part for one in self.sources.values() for part in one.mix}
+        return [
+            name for name, one in declared.sources.items() if one.origin and (name in self.sources or name in parts)
+        ]
 
     @property
     def trainings(self) -> int:

@@ -1,0 +1,97 @@
+"""What to do about a forecast: take a source, take none, or try the few that could be it, as cheaply as possible."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from graft.core.errors import BadInput
+from graft.core.forecast import Example, Told
+
+TRIED = 3
+"""Sources that an experiment tries at the most."""
+SEEDS = 3
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A source, what is foretold of it, and what was measured if it was.
+
+    Attributes:
+        case: its gain is NaN where nobody measured it.
+    """
+
+    case: Example
+    told: Told
+
+    @property
+    def measured(self) -> bool:
+        return self.case.gain == self.case.gain
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to do.
+
+    Attributes:
+        what: `take`, `none` or `cannot tell`.
+        sentence: for people.
+        sources: to take, or to try.
+        seconds: of processor time that the experiment would take; 0 if there is none to do.
+    """
+
+    what: str
+    sentence: str
+    sources: tuple[str, ...]
+    seconds: float = 0.0
+
+
+def advise(candidates: Sequence[Candidate], target: str, labels: int | str, seconds: float) -> Advice:
+    """Which source to take for a target with so many labels per class.
+
+    The one with the highest forecast is taken if its interval lies above 0. None is taken if every interval lies below
+    0. Otherwise the data at hand cannot tell, and what would is to try the likeliest ones.
+
+    Args:
+        seconds: of processor time for one training.
+
+    Raises:
+        BadInput: there is no candidate.
+    """
+    if not candidates:
+        raise BadInput(f"no source is named that {target} could be learned from; compare.yaml lists some")
+    order = sorted(candidates, key=lambda one: (-one.told.gain, one.case.source))
+    best, where = order[0], f"{target} with {labels} labels per class"
+    if best.told.low > 0:
+        level = [one.case.source for one in order[1:] if one.told.low > 0 and one.told.high >= best.told.gain]
+        others = f"; {', '.join(level)} may do as well" if level else ""
+        return Advice("take", f"{where}: take {best.case.source}, {points(best.told)}{others}", (best.case.source,))
+    if all(one.told.high < 0 for one in order):
+        return Advice("none", f"{where}: train from nothing; every source is foretold to harm", ())
+    trying = [one.case.source for one in order if one.told.high > 0][:TRIED]
+    cost = seconds * SEEDS * (len(trying) + 1)
+    return Advice(
+        "cannot tell",
+        f"{where}: cannot tell; {best.case.source} comes first with {points(best.told)}. The cheapest experiment that "
+        f"would: {command(trying, labels)}, about {cost / 60:.0f} minutes of one core once the sources are learned",
+        tuple(trying),
+        cost,
+    )
+
+
+def warnings(candidates: Sequence[Candidate]) -> list[str]:
+    """A plain line for each source that likely harms."""
+    return [
+        f"{one.case.source} likely harms: {one.told.harm:.0%} of its forecast lies below 0, {points(one.told)}"
+        for one in candidates
+        if one.told.flagged
+    ]
+
+
+def points(told: Told) -> str:
+    """`+7.6 points [+1.9, +13.3]`"""
+    numbers = [f"{value:+.1f}".replace("-", "−") for value in (told.gain, told.low, told.high)]
+    return f"{numbers[0]} points [{numbers[1]}, {numbers[2]}]"
+
+
+def command(sources: Sequence[str], labels: int | str) -> str:
+    """What to type to measure them."""
+    return f"graft compare {' '.join(sources)} --labels {labels}"

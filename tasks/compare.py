@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -288,6 +289,6 @@ def _view(ours: Plan, source: Domain | None, target: Domain) -> Workspace:
         ):
             place.parent.mkdir(parents=True, exist_ok=True)
             place.unlink(missing_ok=True)
-            place.symlink_to(real)
+            place.symlink_to(os.path.relpath(real, place.parent))  # a workspace may be moved
         files.write_json(view.classes, {"source": list(other.classes), "target": list(target.classes)})
     return view

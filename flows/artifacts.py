@@ -22,7 +22,7 @@ from graft.core.advice import Advice
 from graft.core.comparison import Comparison, points
 from graft.core.errors import one_line
 from graft.hub.releases import Held
-from tasks import pictures, report, tables
+from tasks import pictures, report, tables, tuned
 from tasks.pages import Pages
 from tasks.workspace import Workspace
 
@@ -45,6 +45,14 @@ def of_run(place: Workspace) -> None:
     with _dispensable("report"):
         create_markdown_artifact(report.markdown(place), key="results", description="What reuse gained")
         _link(report_address(place), "report", "the report", "Pictures and plots")
+
+
+def of_search(place: Workspace) -> None:
+    """Attach to the run what a search over settings found: every trial, the verdict and a link to its page."""
+    with _dispensable("tune"):
+        create_table_artifact(tables.trials(place), key="trials", description="Every trial of each arm")
+        create_markdown_artifact(tuned.markdown(place), key="settings", description="The best settings found")
+        _link(_shown(place, place.tune_page), "tune", "the search's page", "History, importance, trials")
 
 
 def of_gate(verdict: dict[str, Any], against: str) -> None:

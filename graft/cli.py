@@ -2,7 +2,7 @@
 
 import typer
 
-from graft.commands import compare, pipeline, platform, refuse, releases, remote, serve
+from graft.commands import compare, pipeline, platform, refuse, releases, remote, serve, tune
 from graft.core import errors
 from graft.core.errors import GraftError
 
@@ -15,7 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich takes 0.2 s to load
 )
-for group in (pipeline, compare, releases, serve, remote, platform):
+for group in (pipeline, tune, compare, releases, serve, remote, platform):
     app.add_typer(group.app)
 
 

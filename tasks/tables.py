@@ -88,3 +88,21 @@ def _cut(rows: Rows) -> Rows:
     if len(rows) <= MOST:
         return rows
     return [*rows[:MOST], dict.fromkeys(rows[0], "") | {"class": f"and {len(rows) - MOST} classes more"}]
+
+
+def trials(workspace: Workspace) -> Rows:
+    """A row per trial of a search."""
+    report = files.read_json(workspace.tune_report)
+    rows: Rows = [
+        {
+            "arm": arm,
+            "trial": one["number"],
+            "state": one["state"],
+            "macro-F1 %": "" if one["value"] is None else f"{100 * one['value']:.1f}",
+            "settings": plain(", ".join(f"{key}: {value}" for key, value in one["values"].items())),
+            "reason": plain(one["reason"]),
+        }
+        for arm, told in report["arms"].items()
+        for one in told["trials"]
+    ]
+    return _cut(rows)

@@ -36,6 +36,11 @@ class Workspace:
         return self.root / "params.yaml"
 
     @property
+    def search(self) -> Path:
+        """The space of a search over settings, and how it is done."""
+        return self.root / "search.yaml"
+
+    @property
     def private(self) -> Path:
         """Run-time state that nobody versions: locks, the local Prefect database, the stages' seconds."""
         return self.root / ".graft"
@@ -65,6 +70,11 @@ class Workspace:
     def board(self, stage: str, training: str) -> Path:
         """TensorBoard's file of a training."""
         return self.private / "tensorboard" / stage / training
+
+    @property
+    def tuning(self) -> Path:
+        """The journal of all searches, what their trials have trained so far, and backbones pretrained for them."""
+        return self.private / "tune"
 
     @property
     def lock(self) -> Path:
@@ -278,3 +288,13 @@ class Workspace:
     def forecast_page(self) -> Path:
         """The page that says what reuse would gain, before it is tried."""
         return self.root / "reports" / "forecast.html"
+
+    @property
+    def tune_report(self) -> Path:
+        """What a search over settings found."""
+        return self.root / "reports" / "tune.json"
+
+    @property
+    def tune_page(self) -> Path:
+        """The same for people."""
+        return self.root / "reports" / "tune.html"

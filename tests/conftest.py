@@ -64,6 +64,7 @@ COPIED = (
     "flows",
     "infra",
     "params.yaml",
+    "search.yaml",
     "dvc.yaml",
     ".dvcignore",
     ".gitignore",

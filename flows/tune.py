@@ -1,0 +1,163 @@
+"""tune: settings are tried, a Prefect task per trial; the best and the defaults then meet on draws that had no say."""
+
+import time
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from prefect import flow, futures, get_run_logger, task
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
+from pydantic import Field
+
+from flows import artifacts, show
+from flows.train import Events, bring, failed, plan
+from graft.core.errors import GateRefused, GraftError, message
+from graft.core.search import Values
+from tasks import tuned, tuning
+from tasks.adapters import capped, lock
+from tasks.adapters.study import Study, Trial
+from tasks.stage import keep_to_itself
+from tasks.tuning import Plan
+from tasks.workspace import Workspace
+
+PATIENCE_S = 3600.0  # of whoever waits while another brings the workspace up to date
+POLL_S = 0.3
+PRUNED, FAILED = "Pruned", "Failed"
+
+Trials = Annotated[int, Field(ge=0, le=10_000)]
+AtOnce = Annotated[int, Field(ge=1, le=64)]
+Wanted = Literal["both", "transfer", "scratch"]
+
+
+@flow(name="tune", log_prints=False)
+def tune(trials: Trials = 0, arms: Wanted = "both", workers: AtOnce = 1) -> Any:
+    """Search for better settings, as search.yaml says; params.yaml stays as it is.
+
+    Args:
+        trials: How many of each arm. 0 is what search.yaml says.
+        arms: Which nets are searched for; scratch as often as transfer is what keeps their comparison fair.
+        workers: Trials at the same time. A second run shares the search, too.
+    """
+    try:
+        place = Workspace.find()
+        keep_to_itself(place)
+        planned = Plan.of(place, trials)
+        if problem := _bring(place):
+            return problem
+        planned.check()
+        studies = {arm: planned.study(arm) for arm in tuning.arms_of(arms)}
+        for arm, study in studies.items():
+            _search(planned, study, arm, workers)
+        compared = {arm: _compare(planned, study, arm, workers) for arm, study in studies.items()}
+        report = tuned.write(planned, studies, compared)
+        artifacts.of_search(place)
+        return Completed(message="; ".join(tuned.sentences(report)))
+    except GraftError as error:
+        return failed(error)
+
+
+def _bring(place: Workspace) -> State[Any] | None:
+    """Every stage that trials build on; the state of the one that failed."""
+    with lock.waited_for(place.lock, PATIENCE_S):
+        return bring(place, plan(None, "pretrain"), set())[0]
+
+
+def _search(planned: Plan, study: Study, arm: str, workers: int) -> None:
+    """Take trial after trial until as many as are wanted have ended, here or in another worker."""
+    going: list[Any] = []
+    while True:
+        share, trial = study.take() if len(going) < workers else ("others at work", None)
+        if trial:
+            going.append(_trial(planned, study, arm, trial, workers).submit())
+        elif share == "done" and not going:
+            return
+        elif going:
+            going = list(futures.wait(going, timeout=POLL_S).not_done)
+        else:
+            time.sleep(POLL_S)
+
+
+def _trial(planned: Plan, study: Study, arm: str, taken: Trial, workers: int) -> Any:
+    """The task that measures a trial."""
+    name = f"{arm}-{taken.number}"
+    folds = planned.search.folds * planned.search.seeds
+
+    @task(name="trial", task_run_name=name, retries=0, persist_result=False)
+    def trial() -> State[Any]:
+        get_run_logger().info("%s: %s", name, dict(taken.values))
+        job = planned.job(study, name, arm, taken.values, planned.seeds, str(taken.first))
+        state = _measured(taken, name, lambda: planned.measured(job, workers, heard, Events(name)))
+        planned.forget(job)
+        return state
+
+    def heard(mean: float, done: int) -> bool:
+        return taken.report(mean, done) and done < folds
+
+    return trial
+
+
+def _measured(taken: Trial, name: str, work: Callable[[], list[float]]) -> State[Any]:
+    """Do the work and tell the study how it ended."""
+    show.current.started(name)
+    begun, how = time.monotonic(), "failed"
+    try:
+        found = work()
+        value = sum(found) / len(found)
+        taken.complete(value)
+        how = f"macro-F1 {100 * value:.1f} %"
+        return Completed(message=how)
+    except capped.Stopped as stopped:
+        taken.prune()
+        how = "pruned"
+        return Completed(name=PRUNED, message=str(stopped))
+    except GraftError as error:
+        taken.fail(message(error))
+        how = f"failed: {message(error)}"
+        return Failed(name=FAILED, message=message(error))
+    except Exception as error:
+        taken.fail(f"{type(error).__name__}")
+        raise
+    finally:
+        show.current.ended(name, f"{how}, {time.monotonic() - begun:.0f} s")
+
+
+def _compare(planned: Plan, study: Study, arm: str, workers: int) -> dict[str, list[float]]:
+    """By `best` and `defaults`, what each comes to on every fresh draw.
+
+    Raises:
+        GateRefused: no trial ended with a value, or one of the two cannot be measured.
+    """
+    best = tuned.best(study)
+    sides: dict[str, Values] = {"best": best.values, "defaults": study.facts["defaults"]}
+    going: dict[str, Any] = {}
+    for which, values in sides.items():
+        if len(going) == workers:
+            next(iter(going.values())).wait()
+        going[which] = _fresh(planned, study, arm, which, values, workers).submit()
+    found = {}
+    for which, future in going.items():
+        future.wait()
+        if not future.state.is_completed():
+            raise GateRefused(f"{arm}, {which} on fresh draws: {future.state.message}")
+        found[which] = future.state.result()
+    return found
+
+
+def _fresh(planned: Plan, study: Study, arm: str, which: str, values: Values, workers: int) -> Any:
+    """The task that measures settings on draws which had no say."""
+    name = f"{arm}-{which}"
+
+    @task(name="fresh draws", task_run_name=name, retries=0, persist_result=False)
+    def fresh() -> Any:
+        show.current.started(name)
+        how = "failed"
+        try:
+            found = planned.on_fresh(study, which, values, workers, Events(name))
+            how = f"macro-F1 {100 * sum(found) / len(found):.1f} % on fresh draws"
+            return found
+        except GraftError as error:
+            return failed(error)
+        finally:
+            show.current.ended(name, how)
+
+    return fresh

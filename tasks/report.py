@@ -12,6 +12,7 @@ from graft.core import settings as settings_file
 from graft.core.errors import BadInput
 from graft.core.report import Facts, render
 from graft.core.sections import Settings
+from graft.core.tune_page import verdict
 from tasks import card, insight, results
 from tasks.adapters import arrays, dvc, files, git
 from tasks.workspace import HELD_OUT, ROLES, STAGES, Workspace
@@ -67,12 +68,19 @@ def facts(workspace: Workspace) -> Facts:
         mistakes=_mistakes(workspace, classes["target"]),
         disagreements=_disagreements(workspace, classes["target"]),
         insight=insight.read(workspace, classes["target"]),
+        tuned=_tuned(workspace),
         credits=results.credits(settings),
         made_from=_made_from(workspace, settings),
         settings_yaml=workspace.params.read_text(encoding="utf-8"),
         versions={name: importlib.metadata.version(name) for name in VERSIONS},
         created=_measured_at(workspace).strftime("%Y-%m-%d %H:%M UTC"),
     )
+
+
+def _tuned(workspace: Workspace) -> dict[str, str]:
+    if not (workspace.tune_report.exists() and workspace.tune_page.exists()):
+        return {}
+    return {arm: verdict(told) for arm, told in files.read_json(workspace.tune_report)["arms"].items()}
 
 
 def _made_from(workspace: Workspace, settings: Settings) -> list[tuple[str, str]]:

@@ -50,6 +50,7 @@ class Facts:
         mistakes: (true, predicted, probability, picture), worst first.
         disagreements: by exported file: (true, what Keras said, what the file said, difference, picture), worst first.
         insight: where the net looked, what it mixes up, and what fine-tuning did to its features.
+        tuned: by arm, what a search over settings came to; its page lies beside this one.
         made_from: (what, which): git commit, data.
         credits: title, artist, licence, version.
         created: when, as shown.
@@ -72,6 +73,7 @@ class Facts:
     mistakes: Sequence[tuple[str, str, float, NDArray[np.uint8]]] = ()
     disagreements: Mapping[str, Sequence[tuple[str, str, str, float, NDArray[np.uint8]]]] = field(default_factory=dict)
     insight: why.Insight | None = None
+    tuned: Mapping[str, str] = field(default_factory=dict)
     credits: Sequence[Mapping[str, str]] = ()
     made_from: Sequence[tuple[str, str]] = ()
     settings_yaml: str = ""

@@ -316,8 +316,7 @@ def _check(
         try:
             check(settings_of(placed(document, {key: value})))
         except BadInput as refused:
-            told = str(refused).removeprefix(f"{key}: ").removeprefix(f"{key} ")
-            raise BadInput(one_line(f"{where}: {end} will not do: {key}: {told}")) from None
+            raise BadInput(one_line(f"{where}, {end}: {refused}")) from None
 
 
 def _below(key: str, names: Sequence[str]) -> bool:

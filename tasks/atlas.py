@@ -1,6 +1,5 @@
 """The atlas of this workspace: a file for each record, which tells when it was altered; shared through the store."""
 
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -29,6 +28,12 @@ def has(workspace: Workspace, kind: str, decides: dict[str, Any]) -> bool:
     return place(workspace, kind, records.key(kind, decides)).exists()
 
 
+def find(workspace: Workspace, kind: str, decides: dict[str, Any]) -> Record | None:
+    """The record of what decides so, if there is one. Raises BadInput if it was altered."""
+    path = place(workspace, kind, records.key(kind, decides))
+    return _read(path) if path.exists() else None
+
+
 def keep(workspace: Workspace, record: Record) -> None:
     """Write a record, unless it stands."""
     _write(place(workspace, record.kind, record.key), hub.spelt(record))
@@ -40,7 +45,7 @@ def read(workspace: Workspace) -> list[Record]:
     Raises:
         BadInput: a file was altered.
     """
-    return list(_all(workspace))
+    return [_read(path) for path in sorted(workspace.atlas.glob("*/*.json"))]
 
 
 def made(workspace: Workspace) -> dict[str, Any]:
@@ -71,9 +76,8 @@ def exchange(workspace: Workspace) -> str:
     return f"the store's atlas: {len(lacking)} records came, {sent} went"
 
 
-def _all(workspace: Workspace) -> Iterator[Record]:
-    for path in sorted(workspace.atlas.glob("*/*.json")):
-        yield hub.read(path.read_bytes(), f"{path.parent.name}/{path.name} in {workspace.atlas}", path.stem)
+def _read(path: Path) -> Record:
+    return hub.read(path.read_bytes(), f"{path.parent.name}/{path.name} in {path.parents[1]}", path.stem)
 
 
 def _write(path: Path, data: bytes) -> None:

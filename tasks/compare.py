@@ -26,6 +26,8 @@ from tasks.domains import Domain
 from tasks.workspace import HELD_OUT, Workspace
 
 Domains = Mapping[str, Domain]
+Row = tuple[int | None, int | str]
+"""Of a comparison: which method, SCRATCH for none, and how many labels per class."""
 
 
 @dataclass(frozen=True)
@@ -124,16 +126,19 @@ def pretrain(ours: Plan, pairs: Sequence[tuple[Domain, Domain]], progress: Progr
             workers.run(list(lacking.values()), progress)
 
 
-def missing(ours: Plan, source: Domain | None, target: Domain) -> list[dict[str, Any]]:
-    """What decides those cells that the atlas lacks; without a source, those of the scratch net."""
-    methods = ours.matrix.methods if source else (None,)
+def every(ours: Plan, source: Domain | None, target: Domain) -> list[dict[str, Any]]:
+    """What decides each cell of one source on one target; without a source, of the scratch net."""
     return [
-        decides
+        cell(ours, source, target, method, labels, seed)
         for labels in ours.matrix.labels_per_class
-        for method in methods
+        for method in (ours.matrix.methods if source else (None,))
         for seed in range(ours.matrix.seeds)
-        if not atlas.has(ours.workspace, "cell", decides := cell(ours, source, target, method, labels, seed))
     ]
+
+
+def missing(ours: Plan, source: Domain | None, target: Domain) -> list[dict[str, Any]]:
+    """Those of them that the atlas lacks."""
+    return [one for one in every(ours, source, target) if not atlas.has(ours.workspace, "cell", one)]
 
 
 def cell(
@@ -164,29 +169,55 @@ def train(ours: Plan, source: Domain | None, target: Domain, progress: Progress)
     lacking = missing(ours, source, target)
     if not lacking:
         return 0
-    said = [(one["method"], one["labels_per_class"]) for one in lacking]
-    due = [pair for index, pair in enumerate(said) if pair not in said[:index]]
-    methods = [one.model_dump(mode="json") for one in ours.matrix.methods]
-    rows = [(SCRATCH if method is None else methods.index(method), labels) for method, labels in due]
+    due = {(_row(ours, one), int(one["seed"])): one for one in lacking}
     shared = {name: value for name, value in lacking[0].items() if name not in ("method", "labels_per_class", "seed")}
     folder = ours.workspace.compared / "trainings" / records.key("cell", shared)[:24]
     bench = cells.Bench(_view(ours, source, target), ours.settings, ours.matrix.methods, folder)
-    tries = [job for row in rows for job in _tries(ours, *row)]
-    seeds = range(ours.matrix.seeds)
-    with Workers(cells.train, bench, max(len(tries), len(rows) * len(seeds)), ours.log) as workers:
-        total = len(tries) + len(rows) * len(seeds)
-        tried = list(zip(tries, workers.run(tries, training.part(progress, 0, total)), strict=True))
-        rates = {row: _best(ours, row, tried) for row in rows}
-        finals = [Job(*row, seed, rate, asked=True) for row, rate in rates.items() if rate for seed in seeds]
-        told = workers.run(finals, training.part(progress, len(tries), total))
-    found = {job[:3]: (job, one) for job, one in zip(finals, told, strict=True)}
+    told = _trained(ours, bench, list(due), _rates(ours, source, target), progress)
     made = atlas.made(ours.workspace)
-    for one in lacking:
-        row = (SCRATCH if one["method"] is None else methods.index(one["method"]), one["labels_per_class"])
-        facts = _facts(*found.get((*row, one["seed"]), (None, None)))
-        atlas.keep(ours.workspace, Record("cell", one, facts, made))
+    for place, one in due.items():
+        atlas.keep(ours.workspace, Record("cell", one, _facts(*told.get(place, (None, None))), made))
     shutil.rmtree(folder)
     return len(lacking)
+
+
+def _trained(
+    ours: Plan,
+    bench: cells.Bench,
+    due: Sequence[tuple[Row, int]],
+    chosen: Mapping[Row, float],
+    progress: Progress,
+) -> dict[tuple[Row, int], tuple[Job, Told]]:
+    """What came of each training that is due, by row and seed; without those of rows that diverged at every rate.
+
+    Args:
+        chosen: rates of rows of which another seed was measured before.
+    """
+    rows = list(dict.fromkeys(row for row, _ in due))
+    tries = [job for row in rows if row not in chosen for job in _tries(ours, *row)]
+    with Workers(cells.train, bench, len(tries) + len(due), ours.log) as workers:
+        total = len(tries) + len(due)
+        tried = list(zip(tries, workers.run(tries, training.part(progress, 0, total)), strict=True))
+        rates = {row: chosen.get(row) or _best(ours, row, tried) for row in rows}
+        finals = [Job(*row, seed, rate, asked=True) for row, seed in due if (rate := rates[row])]
+        told = workers.run(finals, training.part(progress, len(tries), total))
+    return {((job.method, job.labels), job.seed): (job, one) for job, one in zip(finals, told, strict=True)}
+
+
+def _row(ours: Plan, decides: Mapping[str, Any]) -> Row:
+    """Method, by its place in compare.yaml, and labels of a cell."""
+    methods = [one.model_dump(mode="json") for one in ours.matrix.methods]
+    return (SCRATCH if decides["method"] is None else methods.index(decides["method"])), decides["labels_per_class"]
+
+
+def _rates(ours: Plan, source: Domain | None, target: Domain) -> dict[Row, float]:
+    """Learning rates that cells of the atlas were trained at: other seeds of a row keep to them."""
+    found = {}
+    for decides in every(ours, source, target):
+        one = atlas.find(ours.workspace, "cell", decides)
+        if one and "learning_rate" in one.facts:
+            found[_row(ours, decides)] = float(one.facts["learning_rate"])
+    return found
 
 
 def look(ours: Plan, source: Domain, target: Domain, progress: Progress) -> int:
@@ -236,7 +267,7 @@ def _tries(ours: Plan, method: int | None, labels: int | str) -> list[Job]:
     return [Job(method, labels, 0, rate, fold) for rate in section.learning_rates for fold in numbers]
 
 
-def _best(ours: Plan, row: tuple[int | None, int | str], tried: Sequence[tuple[Job, Told]]) -> float | None:
+def _best(ours: Plan, row: Row, tried: Sequence[tuple[Job, Told]]) -> float | None:
     """The rate that did best; the only one; None if every one diverged."""
     rates = ours.settings.finetune.learning_rates
     if len(rates) < 2:

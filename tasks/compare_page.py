@@ -13,7 +13,7 @@ from graft.core.errors import BadInput
 from graft.core.evaluation import Resampling
 from tasks import atlas
 from tasks.adapters import files
-from tasks.compare import Plan, cell, glance
+from tasks.compare import Plan, every, glance
 from tasks.domains import Domain
 from tasks.workspace import Workspace
 
@@ -53,16 +53,9 @@ def write(plan: Plan, pairs: Pairs) -> list[Comparison]:
 
 def wanted(plan: Plan, pairs: Pairs) -> list[dict[str, Any]]:
     """What decides every cell of a comparison, the scratch nets' among them."""
-    matrix = plan.matrix
     targets = {target.name: target for _, target in pairs}
     either: list[tuple[Domain | None, Domain]] = [*((None, one) for one in targets.values()), *pairs]
-    return [
-        cell(plan, source, target, method, labels, seed)
-        for source, target in either
-        for method in (matrix.methods if source else (None,))
-        for labels in matrix.labels_per_class
-        for seed in range(matrix.seeds)
-    ]
+    return [decides for source, target in either for decides in every(plan, source, target)]
 
 
 def notes(plan: Plan, cells: Sequence[Record]) -> list[str]:

@@ -54,13 +54,17 @@ def write(plan: Plan, pairs: Pairs) -> list[Advice]:
     return [one.advice for one in sections]
 
 
-def examples(records: Iterable[Record], seed: int) -> list[Example]:
-    """Those of this workspace's atlas, and those that come with graft of domains that it has not measured itself."""
-    found = list(records)
-    gains = [one for one in atlas.gains(_sound(found), Resampling(BOOTSTRAP, seed)) if one.seeds]
-    own = forecast.examples(gains, found)
-    measured = {(one.source, one.target, one.labels) for one in own}
-    return own + [one for one in shipped() if (one.source, one.target, one.labels) not in measured]
+def examples(records: Sequence[Record], seed: int) -> list[Example]:
+    """Those of this workspace's atlas, and those that come with graft of pairs that it has not measured itself."""
+    mine = own(records, seed)
+    measured = {(one.source, one.target, one.labels) for one in mine}
+    return mine + [one for one in shipped() if (one.source, one.target, one.labels) not in measured]
+
+
+def own(records: Sequence[Record], seed: int) -> list[Example]:
+    """Those of an atlas."""
+    gains = [one for one in atlas.gains(_sound(records), Resampling(BOOTSTRAP, seed)) if one.seeds]
+    return forecast.examples(gains, records)
 
 
 def shipped() -> list[Example]:

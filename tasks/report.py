@@ -68,6 +68,7 @@ def facts(workspace: Workspace) -> Facts:
         mistakes=_mistakes(workspace, classes["target"]),
         disagreements=_disagreements(workspace, classes["target"]),
         insight=insight.read(workspace, classes["target"]),
+        sources=_sources(workspace),
         tuned=_tuned(workspace),
         credits=results.credits(settings),
         made_from=_made_from(workspace, settings),
@@ -75,6 +76,18 @@ def facts(workspace: Workspace) -> Facts:
         versions={name: importlib.metadata.version(name) for name in VERSIONS},
         created=_measured_at(workspace).strftime("%Y-%m-%d %H:%M UTC"),
     )
+
+
+def _sources(workspace: Workspace) -> list[tuple[str, str, str]]:
+    """What `graft compare` and `graft forecast` said last."""
+    found = []
+    for report, page, key, what in (
+        (workspace.compare_report, workspace.compare_page, "sentence", "The comparison"),
+        (workspace.forecast_report, workspace.forecast_page, "advice", "The forecast"),
+    ):
+        if report.exists() and page.exists():
+            found += [(one[key], page.name, what) for one in files.read_json(report)["targets"]]
+    return found
 
 
 def _tuned(workspace: Workspace) -> dict[str, str]:

@@ -65,6 +65,7 @@ COPIED = (
     "infra",
     "params.yaml",
     "search.yaml",
+    "compare.yaml",
     "dvc.yaml",
     ".dvcignore",
     ".gitignore",

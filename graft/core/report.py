@@ -50,6 +50,7 @@ class Facts:
         mistakes: (true, predicted, probability, picture), worst first.
         disagreements: by exported file: (true, what Keras said, what the file said, difference, picture), worst first.
         insight: where the net looked, what it mixes up, and what fine-tuning did to its features.
+        sources: (sentence, file, what): what comparisons and forecasts said of sources; the file lies beside this page.
         tuned: by arm, what a search over settings came to; its page lies beside this one.
         made_from: (what, which): git commit, data.
         credits: title, artist, licence, version.
@@ -73,6 +74,7 @@ class Facts:
     mistakes: Sequence[tuple[str, str, float, NDArray[np.uint8]]] = ()
     disagreements: Mapping[str, Sequence[tuple[str, str, str, float, NDArray[np.uint8]]]] = field(default_factory=dict)
     insight: why.Insight | None = None
+    sources: Sequence[tuple[str, str, str]] = ()
     tuned: Mapping[str, str] = field(default_factory=dict)
     credits: Sequence[Mapping[str, str]] = ()
     made_from: Sequence[tuple[str, str]] = ()

@@ -25,8 +25,9 @@ OUTSIDE = {  # module: where it may be imported
 }
 
 
-MEASURES = {f"tasks/{name}.py" for name in ("curve", "evaluate", "export", "insight", "report")}
-"""What may read packed test rows: evaluation and curve, the proof of the exported files, pages that show mistakes."""
+MEASURES = {f"tasks/{name}.py" for name in ("cells", "curve", "domains", "evaluate", "export", "insight", "report")}
+"""What may read packed test rows: evaluation, curve and comparisons, the proof of the exported files, pages that show
+mistakes; and `domains`, which puts them where comparisons ask them."""
 
 
 def readers_of_test_rows(root: Path) -> set[str]:

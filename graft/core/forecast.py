@@ -26,6 +26,9 @@ MOST_FALSE_ALARMS = 0.2
 PENALTIES = tuple(10.0**power for power in range(-1, 4))
 """Of the ridge regression on standardised features; the one that forecasts other targets best is kept."""
 
+NEAREST = 1e-6
+"""Distances count by their logarithm, since some are a hundred times others; nearer than this is as near."""
+
 Matrix = NDArray[np.float64]
 
 
@@ -54,7 +57,7 @@ def known(look: Record) -> dict[str, float | None]:
 
     Scores as their difference from the same net that has learned nothing, since that one is there for free. How well
     the net learned its own source comes first of all: features of shuffled labels lie close to any target, and what
-    gives them away is that the net could not tell its own validation pictures apart.
+    gives them away is that the net could not tell its own validation pictures apart. Numbers and distances as log10.
     """
     facts, features = look.facts, look.facts["features"]
     learned, fresh = features["transfer"], features["scratch"]
@@ -71,7 +74,9 @@ def known(look: Record) -> dict[str, float | None]:
     for name, value in learned["scores"].items():
         before = fresh["scores"].get(name)
         found[name] = None if value is None or before is None else value - before
-    return found | dict(learned["distances"])
+    for name, value in learned["distances"].items():
+        found[name] = None if value is None else float(np.log10(max(value, NEAREST)))
+    return found
 
 
 def examples(gains: Iterable[Gain], looks: Iterable[Record]) -> list[Example]:

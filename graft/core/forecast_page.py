@@ -15,6 +15,9 @@ from graft.core.forecast_judge import Judgement
 from graft.core.report import FILTERS
 
 TITLES = outlook.TITLES | {
+    "mmd": "MMD, log10",
+    "frechet": "Fréchet, log10",
+    "proxy_a": "proxy-A, log10",
     "labels": "labels per class, log10",
     "target_classes": "classes of the target, log10",
     "source_rows": "pictures of the source, log10",

@@ -75,9 +75,9 @@ def test_too_little_to_learn_from_is_said() -> None:
 
 
 def test_what_is_known_is_what_learning_the_source_added() -> None:
-    known = forecast.known(look("a", "t", labels=10, learned=0.55, score=0.2, far=3.0))
+    known = forecast.known(look("a", "t", labels=10, learned=0.55, score=0.2, far=0.01))
     assert known["logme"] == pytest.approx(0.2) and known["linear_probe"] == pytest.approx(0.2)
-    assert known["mmd"] == 3.0 and known["source_learned"] == pytest.approx(0.5) and known["labels"] == 1.0
+    assert known["mmd"] == -2.0 and known["source_learned"] == pytest.approx(0.5) and known["labels"] == 1.0
     assert forecast.known(look("a", "t", labels=10, learned=0.1))["source_learned"] == pytest.approx(0.0)
 
 

@@ -25,7 +25,7 @@ from tasks.stage import keep_to_itself
 from tasks.workspace import Workspace
 
 Names = Annotated[str, Field(max_length=2000, pattern=r"^[A-Za-z0-9 ._-]*$")]
-Labels = Annotated[str, Field(max_length=200, pattern=r"^(all|[1-9][0-9]{0,5}| )*$")]
+Labels = Annotated[str, Field(max_length=200, pattern=r"^ *((all|[1-9][0-9]{0,5})( +|$))*$")]
 Pairs = list[tuple[str, str]]
 """Folders of a source and a target each."""
 

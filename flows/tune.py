@@ -46,10 +46,7 @@ def tune(trials: Trials = 0, arms: Wanted = "both", workers: AtOnce = 1) -> Any:
             return problem
         planned.check()
         studies = {arm: planned.study(arm) for arm in tuning.arms_of(arms)}
-        for arm, study in studies.items():
-            _search(planned, study, arm, workers)
-        compared = {arm: _compare(planned, study, arm, workers) for arm, study in studies.items()}
-        report = tuned.write(planned, studies, compared)
+        report = tuned.write(planned, studies, _searched(planned, studies, workers))
         artifacts.of_search(place)
         return Completed(message="; ".join(tuned.sentences(report)))
     except GraftError as error:
@@ -60,6 +57,16 @@ def _bring(place: Workspace) -> State[Any] | None:
     """Every stage that trials build on; the state of the one that failed."""
     with lock.waited_for(place.lock, PATIENCE_S):
         return bring(place, plan(None, "pretrain"), set())[0]
+
+
+def _searched(planned: Plan, studies: dict[str, Study], workers: int) -> dict[str, dict[str, list[float]]]:
+    """Search for every arm; by arm, how the best and the defaults compare. Whatever ends this ends what it started."""
+    try:
+        for arm, study in studies.items():
+            _search(planned, study, arm, workers)
+        return {arm: _compare(planned, study, arm, workers) for arm, study in studies.items()}
+    finally:
+        planned.over.set()  # threads that wait for a trial would keep an interrupted command alive
 
 
 def _search(planned: Plan, study: Study, arm: str, workers: int) -> None:
@@ -99,7 +106,7 @@ def _trial(planned: Plan, study: Study, arm: str, taken: Trial, workers: int) ->
 def _measured(taken: Trial, name: str, work: Callable[[], list[float]]) -> State[Any]:
     """Do the work and tell the study how it ended."""
     show.current.started(name)
-    begun, how = time.monotonic(), "failed"
+    begun, how = time.monotonic(), "interrupted"
     try:
         found = work()
         value = sum(found) / len(found)
@@ -115,7 +122,8 @@ def _measured(taken: Trial, name: str, work: Callable[[], list[float]]) -> State
         how = f"failed: {message(error)}"
         return Failed(name=FAILED, message=message(error))
     except Exception as error:
-        taken.fail(f"{type(error).__name__}")
+        how = f"failed: {type(error).__name__}"
+        taken.fail(type(error).__name__)
         raise
     finally:
         show.current.ended(name, f"{how}, {time.monotonic() - begun:.0f} s")
@@ -150,12 +158,13 @@ def _fresh(planned: Plan, study: Study, arm: str, which: str, values: Values, wo
     @task(name="fresh draws", task_run_name=name, retries=0, persist_result=False)
     def fresh() -> Any:
         show.current.started(name)
-        how = "failed"
+        how = "interrupted"
         try:
             found = planned.on_fresh(study, which, values, workers, Events(name))
             how = f"macro-F1 {100 * sum(found) / len(found):.1f} % on fresh draws"
             return found
         except GraftError as error:
+            how = "failed"
             return failed(error)
         finally:
             show.current.ended(name, how)

@@ -68,12 +68,12 @@ class Bench(finetune.Bench):
     n_folds: int
 
     def data(self, one: Training, tell: Tell) -> TrainData:
-        """As finetune's without folds, and without the rows of `held_out`."""
+        """As finetune's without folds, and without the rows of `scored_rows`."""
         whole = super().data(one._replace(fold=None), tell)
         mine, _ = self._fold(whole.train, one)
         return replace(whole, train=whole.train.take(mine), checkpoint=self.kept.checkpoint(one.name))
 
-    def held_out(self, one: Training) -> Split:
+    def scored_rows(self, one: Training) -> Split:
         """The labelled rows of the training's fold."""
         drawn = self.train.take(draw_per_class(self.train.labels, self.settings.finetune.per_class, one.seed))
         return drawn.take(self._fold(drawn, one)[1])
@@ -122,7 +122,7 @@ def _score(bench: Bench, arm: str, seed: int, fold: int, tell: Tell) -> float:
     best = training.best_rate(tried)
     if best is None:
         raise GateRefused(f"the training of seed {seed}, fold {fold} diverged; lower learning rates would do")
-    rows = bench.held_out(tries[0])
+    rows = bench.scored_rows(tries[0])
     model = models.load(bench.kept.model(Training(arm, seed, best, fold).name))
     predicted = fit.predict(model, rows.images).argmax(axis=1)
     f1 = scores.from_confusion(scores.confusion(rows.labels, predicted, bench.n_classes))["macro_f1"]

@@ -6,8 +6,9 @@ import math
 import os
 import shutil
 import sys
+import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -44,11 +45,13 @@ class Plan:
 
     Attributes:
         document: params.yaml as plain mappings.
+        over: set when nobody waits for its jobs any more; they end at once then, and may be done again.
     """
 
     place: Workspace
     document: dict[str, Any]
     search: Search
+    over: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
 
     @classmethod
     def of(cls, place: Workspace, trials: int = 0) -> "Plan":
@@ -181,7 +184,7 @@ class Plan:
         caps = self.search.caps
         limits = capped.Limits(seconds=60 * caps.minutes * times, memory_mb=caps.memory_mb)
         command = [sys.executable, "-m", "tasks.tune", str(folder / "job.json")]
-        code = capped.run(command, self.place.root, _environment(workers), limits, read)
+        code = capped.run(command, self.place.root, _environment(workers), limits, read, self.over.is_set)
         if code < 0:
             raise GateRefused(f"its process was killed (signal {-code}), for want of memory most likely")
         if code or len(found) < len(job.seeds) * job.folds:
@@ -200,7 +203,8 @@ class Plan:
             GateRefused: it failed or took more than the caps allow.
         """
         arm = study.name.rsplit("-", 2)[1]
-        said = json.dumps([dict(values), list(self.fresh)], sort_keys=True)
+        same = {key: search_file.as_setting(key, value) for key, value in values.items()}
+        said = json.dumps([same, list(self.fresh)], sort_keys=True)
         kept = f"fresh-{hashlib.sha256(said.encode()).hexdigest()[:16]}"
         file = self.place.tuning / study.name / f"{kept}.json"
         job = self.job(study, f"{arm}-{which}", arm, values, self.fresh, kept)

@@ -14,11 +14,15 @@ from tasks.workspace import HELD_OUT, STAGES, Workspace
 ROOT = Path(__file__).parents[1]
 LAYERS = ("flows", "tasks", "graft", "infra")
 KINDS = ("modalities", "backbones", "objectives", "methods", "scores", "distances", "metrics", "exports")
-HEAVY = ("tensorflow", "keras", "sklearn", "pandas", "pyarrow", "matplotlib", "boto3", "botocore", "great_expectations")
+HEAVY = (
+    *("tensorflow", "keras", "sklearn", "pandas", "pyarrow", "matplotlib", "boto3", "botocore", "great_expectations"),
+    "optuna",
+)
 OUTSIDE = {  # module: where it may be imported
     "prefect": ("flows/",),
     "dvc": ("tasks/adapters/",),
     "git": ("tasks/adapters/",),
+    "optuna": ("tasks/adapters/",),
     "great_expectations": ("tasks/adapters/",),
     "boto3": ("graft/hub/", "tasks/origins/s3.py", "tasks/origins/_s3/"),
     "botocore": ("graft/hub/", "tasks/origins/s3.py", "tasks/origins/_s3/"),
@@ -142,6 +146,7 @@ def test_no_import_breaks_a_rule() -> None:
         ("graft/methods/full.py", "from graft.methods import linear_probe", "graft.core alone"),
         ("graft/backbones/convnet.py", "import tensorflow as tf", "heavy"),
         ("tasks/ingest.py", "def f():\n    import dvc.api", "only in tasks/adapters/"),
+        ("tasks/tuning.py", "def f():\n    import optuna", "only in tasks/adapters/"),
         ("graft/core/fit.py", "def f():\n    import prefect", "only in flows/"),
         ("tasks/origins/folder.py", "from tasks import workspace", "its own helpers"),
         ("tasks/publish.py", "def f():\n    import boto3", "only in graft/hub/"),

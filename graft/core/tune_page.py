@@ -44,13 +44,21 @@ def verdict(told: Numbers) -> str:
     fresh = told["fresh"]
     low, high = fresh["ci95"]
     points = f"{signed(fresh['points'])} points, 95 % interval [{signed(low)}, {signed(high)}]"
-    if told["best"]["values"] == told["defaults"]:
+    if {key: search.as_setting(key, one) for key, one in told["best"]["values"].items()} == told["defaults"]:
         return "found nothing better than the defaults"
     if low > 0:
         return f"improves the validation macro-F1 of the defaults by {points}"
     if high < 0:
         return f"makes the validation macro-F1 of the defaults worse: {points}"
-    return f"does not improve the validation macro-F1 of the defaults by what could be told from chance: {points}"
+    return f"does not improve the validation macro-F1 of the defaults by more than chance would: {points}"
+
+
+def shown(value: Any) -> str:
+    """A setting for people: a whole choice by its name and options."""
+    if isinstance(value, Mapping) and "name" in value:
+        options = [f"{key} {shown(one)}" for key, one in value.items() if key != "name"]
+        return f"{value['name']} ({', '.join(options)})" if options else str(value["name"])
+    return search.text(value)
 
 
 def signed(points: float) -> str:
@@ -60,7 +68,7 @@ def signed(points: float) -> str:
 def _best(told: Numbers) -> list[tuple[str, str, str]]:
     """(key, by default, best) of each setting of the arm."""
     return [
-        (key, search.text(told["defaults"][key]), search.text(search.as_setting(key, value)))
+        (key, shown(told["defaults"][key]), shown(search.as_setting(key, value)))
         for key, value in told["best"]["values"].items()
     ]
 
@@ -74,7 +82,7 @@ def _row(one: Numbers) -> dict[str, Any]:
         "state": one["state"],
         "value": NONE if one["value"] is None else f"{100 * one['value']:.1f}",
         "seconds": NONE if one["seconds"] is None else f"{one['seconds']:.0f}",
-        "settings": ", ".join(f"{key.split('.', 1)[-1]} {search.text(value)}" for key, value in one["values"].items()),
+        "settings": ", ".join(f"{key.split('.', 1)[-1]} {shown(value)}" for key, value in one["values"].items()),
         "note": "; ".join(notes),
     }
 
@@ -86,6 +94,6 @@ def _counts(told: Numbers) -> str:
 
 def _range(said: Numbers) -> str:
     if "choices" in said:
-        return " | ".join(search.text(one) for one in said["choices"])
+        return " | ".join(shown(one) for one in said["choices"])
     log, step = (" on a logarithmic scale" if said.get("log") else ""), said.get("step")
     return f"{said['low']:g} to {said['high']:g}{log}{f' in steps of {step:g}' if step else ''}"

@@ -24,6 +24,10 @@ class Stopped(GateRefused):
     """Whoever listens to it wants no more of it."""
 
 
+class Interrupted(BaseException):
+    """Nobody waits for it any more. No error of the program's: it may be run again."""
+
+
 class Limits(Section):
     """Seconds, and resident memory in 2**20 bytes, of the program without what it starts."""
 
@@ -32,14 +36,23 @@ class Limits(Section):
 
 
 def run(
-    arguments: Sequence[str], folder: Path, environment: dict[str, str], limits: Limits, on_line: Callable[[str], None]
+    arguments: Sequence[str],
+    folder: Path,
+    environment: dict[str, str],
+    limits: Limits,
+    on_line: Callable[[str], None],
+    is_over: Callable[[], bool] = lambda: False,
 ) -> int:
     """Run `arguments` (no shell) in `folder`, hand each line of output to `on_line`, and return the exit code.
 
     It is killed, with what it started, when this ends in any other way.
 
+    Args:
+        is_over: asked now and then; true ends it.
+
     Raises:
         Exceeded: it took more than `limits`; the text says of what, and what was found.
+        Interrupted: `is_over`.
         Exception: what `on_line` raised.
     """
     from graft.core.processes import STARTED_BY
@@ -55,7 +68,7 @@ def run(
         process_group=0,
     )
     try:
-        _follow(process, limits, on_line)
+        _follow(process, limits, on_line, is_over)
         return process.wait()
     finally:
         if process.poll() is None:
@@ -65,7 +78,9 @@ def run(
         process.stdout.close()
 
 
-def _follow(process: "subprocess.Popen[bytes]", limits: Limits, on_line: Callable[[str], None]) -> None:
+def _follow(
+    process: "subprocess.Popen[bytes]", limits: Limits, on_line: Callable[[str], None], is_over: Callable[[], bool]
+) -> None:
     """Until it closes its output."""
     assert process.stdout is not None
     end, rest = time.monotonic() + limits.seconds, b""
@@ -81,6 +96,8 @@ def _follow(process: "subprocess.Popen[bytes]", limits: Limits, on_line: Callabl
                     on_line(line.decode("utf-8", "replace"))
             if (used := peak_mb(process.pid)) > limits.memory_mb:
                 raise Exceeded(f"it took {used} MB of memory, and caps.memory_mb is {limits.memory_mb}")
+            if is_over():
+                raise Interrupted
             if time.monotonic() > end:
                 raise Exceeded(f"it took longer than caps.minutes, which is {limits.seconds / 60:g}")
 

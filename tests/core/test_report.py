@@ -428,6 +428,13 @@ def test_a_run_without_them_has_no_such_sections() -> None:
     assert all(f'id="{name}"' not in page for name in ("sure", "groups", "labels")) and "Every two arms" not in page
 
 
+def test_a_search_over_settings_is_linked_to_where_there_was_one() -> None:
+    text = render(replace(minimal(), tuned={"transfer": f"found nothing {HOSTILE}"}))
+    assert [link["href"] for link in Page(text).named("a") if link["href"].endswith(".html")] == ["tune.html"]
+    assert HOSTILE not in text and "found nothing &lt;img" in text
+    assert "tune.html" not in render(minimal())
+
+
 def test_recalls_are_sorted_by_what_reuse_gained() -> None:
     rows = [
         {"class": label, "arm": arm, "recall": recall}

@@ -72,7 +72,7 @@ def test_what_is_scored_was_not_learned_from_and_every_labelled_row_is_scored_on
     scored = []
     for fold in (0, 1):
         one = Training("scratch", 0, 0.003, fold)
-        data, held_out = bench.data(one, lambda share: None), bench.held_out(one)
+        data, held_out = bench.data(one, lambda share: None), bench.scored_rows(one)
         learned = {picture.tobytes() for picture in data.train.images}
         assert len(learned) + len(held_out) == 3 * settings.finetune.per_class
         assert not learned & {picture.tobytes() for picture in held_out.images}

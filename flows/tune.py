@@ -75,6 +75,7 @@ def _search(planned: Plan, study: Study, arm: str, workers: int) -> None:
     while True:
         share, trial = study.take() if len(going) < workers else ("others at work", None)
         if trial:
+            planned.require_same()
             going.append(_trial(planned, study, arm, trial, workers).submit())
         elif share == "done" and not going:
             return

@@ -93,6 +93,7 @@ class Plan:
 
     def check(self) -> None:
         """Raises BadInput if the labelled rows cannot be cut into so many folds."""
+        self.require_same()
         rows = arrays.read(self.place.packed("target", "train"))
         for seed in (*self.seeds, *self.fresh):
             try:
@@ -107,6 +108,20 @@ class Plan:
                 folds(rows.labels[drawn], units, self.search.folds, seed)
             except BadInput as refused:
                 raise BadInput(f"search.yaml: folds is {self.search.folds}: {refused}") from None
+
+    def require_same(self) -> None:
+        """Raises BadInput if another run has changed what trials read since this was asked first."""
+        if self._stamps != self._stamped():
+            raise BadInput("features or models/pretrained changed while the search went on; start it again")
+
+    @cached_property
+    def _stamps(self) -> list[tuple[str, int, int]]:
+        return self._stamped()
+
+    def _stamped(self) -> list[tuple[str, int, int]]:
+        """Path, time and size of every file that trials read."""
+        files_ = [file for folder in (*self._packed, self.place.pretrained) for file in sorted(folder.glob("*"))]
+        return [(str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files_]
 
     def study(self, name: str) -> Study:
         """The study of an arm, begun if it is new. Another space, other data or other settings make another one."""
@@ -126,11 +141,15 @@ class Plan:
         how = [self.search.folds, list(self.seeds), space, self.settings.data.modality.model_dump()]
         return hashlib.sha256(json.dumps([how, rest, self._data], sort_keys=True).encode()).hexdigest()[:12]
 
+    @property
+    def _packed(self) -> list[Path]:
+        return [self.place.packed(role, split) for role in ROLES for split in ("train", "validation")]
+
     @cached_property
     def _data(self) -> str:
         """Of the packed rows that trainings see."""
         found = hashlib.sha256(self.place.classes.read_bytes())
-        for folder in [self.place.packed(role, split) for role in ROLES for split in ("train", "validation")]:
+        for folder in self._packed:
             for file in sorted(folder.iterdir()):
                 with file.open("rb") as opened:
                     found.update(hashlib.file_digest(opened, "sha256").digest())

@@ -8,14 +8,14 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from graft.core.errors import EnvironmentProblem
+from graft.core.errors import EnvironmentProblem, GateRefused
 from graft.core.search import OneOf, Range, Search, Values, text
 from tasks.adapters import lock
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 STORAGE = "GRAFT_OPTUNA_STORAGE"
 """Environment variable: URL of an Optuna storage; without it a journal file of the workspace."""
 PATIENCE_S = 120.0
+PAUSES_S = (0.2, 0.5, 1.0, 0.0)
 SLACK_S = 300.0
 YOUNG_S = 60.0
 WORKER, REASON, AGAIN, DEFAULT = "worker", "reason", "again_of", "defaults"
@@ -33,6 +34,7 @@ SURPLUS = "a worker of another machine was first"
 TPE_STARTUP = 8
 _threads = threading.Lock()
 
+R = TypeVar("R")
 Share = Literal["taken", "others at work", "done"]
 
 
@@ -133,7 +135,8 @@ class Study:
         """The next trial, a dead worker's first; none if others are at the last of them, or all are done.
 
         Raises:
-            EnvironmentProblem: the storage is out of reach, or as many trials have failed as were to end well.
+            EnvironmentProblem: the storage is out of reach.
+            GateRefused: as many trials have failed as were to end well.
         """
         from optuna.trial import TrialState
 
@@ -146,7 +149,10 @@ class Study:
                 return "done", None
             failed = [found for one in trials if (found := one.user_attrs.get(REASON, SURPLUS)) != SURPLUS]
             if len(failed) >= self.search.trials:
-                raise EnvironmentProblem(f"{len(failed)} trials failed, the last one: {failed[-1]}")
+                raise GateRefused(
+                    f"{len(failed)} trials failed, the last one: {failed[-1]}; other caps or another space in "
+                    "search.yaml would do"
+                )
             if done + going >= self.search.trials:
                 return "others at work", None
             study.sampler = self._sampler(len(trials))
@@ -193,14 +199,15 @@ class Study:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        with _reached():
-            return optuna.create_study(
+        return _reached(
+            lambda: optuna.create_study(
                 storage=_storage(self.folder),
                 study_name=self.name,
                 direction="maximize",
                 load_if_exists=True,
                 pruner=self._pruner(),
             )
+        )
 
     def _pruner(self) -> Any:
         from optuna import pruners
@@ -337,17 +344,23 @@ def _lock_of(folder: Path) -> Any:
     return Held(str(journal(folder)))
 
 
-@contextmanager
-def _reached() -> Iterator[None]:
-    """Whatever a storage says of itself may hold its password: its kind is told, no more."""
-    try:
-        yield
-    except EnvironmentProblem:
-        raise
-    except Exception as error:
-        raise EnvironmentProblem(
-            f"the storage of {STORAGE} cannot be used ({type(error).__name__}); a URL like sqlite:///tune.db would do"
-        ) from None
+def _reached(work: Callable[[], R]) -> R:
+    """What `work` answers, asked again where two machines made the same tables or study at once.
+
+    Raises:
+        EnvironmentProblem: it fails again; whatever a storage says may hold its password, so its kind alone is told.
+    """
+    for pause_s in PAUSES_S:
+        try:
+            return work()
+        except EnvironmentProblem:
+            raise
+        except Exception as error:
+            kind = type(error).__name__
+            time.sleep(pause_s)
+    raise EnvironmentProblem(
+        f"the storage of {STORAGE} cannot be used ({kind}); a URL like sqlite:///tune.db would do"
+    ) from None
 
 
 def _first(trials: Sequence[Any], number: int) -> int:

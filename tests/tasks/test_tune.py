@@ -150,6 +150,7 @@ def test_too_many_folds_are_told_before_anything_is_trained(plan: Plan) -> None:
 
 
 def test_another_space_other_data_or_other_settings_are_another_study(place: Workspace, plan: Plan) -> None:
+    plan.require_same()
     name = plan.study("scratch").name
     assert Plan.of(place, trials=9).study("scratch").name == name
     other = plan.search.model_copy(
@@ -166,6 +167,8 @@ def test_another_space_other_data_or_other_settings_are_another_study(place: Wor
     labels[:2] = labels[1::-1]
     np.save(place.packed("target", "train") / "labels.npy", labels)
     assert Plan.of(place).study("scratch").name != name
+    with pytest.raises(BadInput, match="^features or models/pretrained changed while the search went on"):
+        plan.require_same()
     np.save(place.packed("target", "train") / "labels.npy", kept)
 
 

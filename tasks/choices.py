@@ -1,9 +1,9 @@
 """Every choice of params.yaml resolved at once: a wrong name fails in the first second, not the fifth hour."""
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 from graft.core.errors import BadInput
+from graft.core.extras import lacking
 from graft.core.plugins import Plugin, resolve
 from graft.core.sections import Choice, Domain, Pretrain, Settings
 from tasks.gate import rules
@@ -75,11 +75,9 @@ def inbox(domain: Domain) -> Plugin:
 def _check_installed(formats: tuple[Plugin, ...]) -> None:
     """Before anything is trained, not when it is to be exported."""
     for index, one in enumerate(formats):
-        if missing := [name for name in getattr(one.module, "NEEDS", ()) if find_spec(name) is None]:
-            raise BadInput(
-                f"export.formats[{index}].name is {one.name}, which needs {', '.join(missing)}; type: pip install "
-                f"'graft[{one.name}]'"
-            )
+        needs = getattr(one.module, "needs", None)
+        if needs and (lack := lacking(needs(one.options))):
+            raise BadInput(f"export.formats[{index}] is {one.name} of precision {one.options.precision}, which {lack}")
 
 
 def _check_pretrain(section: Pretrain, objective: Plugin) -> None:

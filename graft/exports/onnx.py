@@ -4,7 +4,6 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,9 +13,10 @@ from pydantic import BaseModel, ConfigDict
 
 from graft.core import integers
 from graft.core.errors import BadInput
+from graft.core.extras import Extra, lacking
 
 THREADS = 1
-NEEDS = ("onnx", "onnxruntime", "tf2onnx")
+NEEDS = Extra("onnx", ("onnx", "onnxruntime", "tf2onnx"))
 BATCH = 64
 
 
@@ -29,6 +29,11 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     precision: Literal["float32", "int8"] = "float32"
+
+
+def needs(options: Options) -> Extra:
+    """What has to be installed."""
+    return NEEDS
 
 
 def file_name(options: Options) -> str:
@@ -157,8 +162,8 @@ def _session(options: Options, files: dict[str, bytes]) -> Any:
 
 
 def _check_installed() -> None:
-    if missing := [name for name in NEEDS if find_spec(name) is None]:
-        raise BadInput(f"export.formats names onnx, which needs {', '.join(missing)}; type: pip install 'graft[onnx]'")
+    if lack := lacking(NEEDS):
+        raise BadInput(f"export.formats names onnx, which {lack}")
 
 
 def _shape(edges: list[Any]) -> str:

@@ -10,12 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from graft.core import attached, integers, litert
+from graft.core import attached, four_bits, integers, litert
 from graft.core.errors import BadInput
+from graft.core.extras import Extra
 
 THREADS = 1
 AT_END = 0.03
 """Share of a layer's values at the end of their range from which on the range is too narrow."""
+
+READY = {"int8": integers.rewritten, "dynamic": integers.evened, "int4": integers.evened}
+"""What a model becomes before its weights become integers."""
 
 
 class Options(BaseModel):
@@ -23,12 +27,18 @@ class Options(BaseModel):
 
     Attributes:
         precision: of weights and activations. float16 keeps weights in half the bytes; dynamic keeps weights as int8
-            and reckons each picture's activation ranges while it runs; int8 keeps everything as integers, input and
-            output included, with ranges read off representative pictures.
+            and reckons each picture's activation ranges while it runs; int4 does so with weights of 4 bits (see
+            `four_bits`); int8 keeps everything as integers, input and output included, with ranges read off
+            representative pictures.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    precision: Literal["float32", "float16", "dynamic", "int8"] = "float32"
+    precision: Literal["float32", "float16", "dynamic", "int8", "int4"] = "float32"
+
+
+def needs(options: Options) -> Extra | None:
+    """What has to be installed beside graft itself."""
+    return four_bits.NEEDS if options.precision == "int4" else None
 
 
 def file_name(options: Options) -> str:
@@ -51,14 +61,21 @@ def convert(options: Options, model: Any, samples: NDArray[np.uint8]) -> dict[st
         that stand for them, see `litert.as_float`.
 
     Raises:
-        BadInput: the model has operations that TFLite has no built-in operator for; the text names them.
+        BadInput: the model has operations that TFLite has no built-in operator for; the text names them. Or int4's
+            package is not installed.
     """
+    content = _converted(options, model, samples)
+    return {file_name(options): four_bits.quantised(content) if options.precision == "int4" else content}
+
+
+def _converted(options: Options, model: Any, samples: NDArray[np.uint8]) -> bytes:
+    """By TensorFlow's own converter, which leaves int4 at float32."""
     import tensorflow as tf
     from tensorflow.lite.python.convert import ConverterError
 
     converter = tf.lite.TFLiteConverter.from_keras_model(_with_raw_ends(options, model))
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    if options.precision != "float32":
+    if options.precision not in ("float32", "int4"):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if options.precision == "float16":
         converter.target_spec.supported_types = [tf.float16]
@@ -69,7 +86,7 @@ def convert(options: Options, model: Any, samples: NDArray[np.uint8]) -> dict[st
         converter.inference_input_type = converter.inference_output_type = tf.uint8
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # Keras prints every captured variable
-            return {file_name(options): bytes(converter.convert())}
+            return bytes(converter.convert())
     except ConverterError as error:
         lacking = re.findall(r"(?:Custom|Flex|TF Select) ops: (.*)", str(error)) or str(error).splitlines()[:1]
         raise BadInput(
@@ -187,7 +204,8 @@ def _with_raw_ends(options: Options, model: Any) -> Any:
     import keras
 
     dtype = "float32" if options.precision == "int8" else "uint8"
-    model = integers.rewritten(model) if options.precision == "int8" else model
+    if options.precision in READY:
+        model = READY[options.precision](model)
     picture = keras.Input(batch_shape=(1, *model.input_shape[1:]), dtype=dtype, name="picture")
     logits = model(keras.ops.cast(picture, "float32"), training=False)
     return keras.Model(picture, keras.ops.softmax(logits))

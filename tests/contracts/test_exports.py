@@ -1,6 +1,5 @@
 """What every export promises: the file is the model."""
 
-from importlib.util import find_spec
 from typing import Any, get_args
 
 import numpy as np
@@ -10,6 +9,7 @@ from graft.backbones import convnet
 from graft.core import attached, fit, plugins, proof
 from graft.core.budget import Budget
 from graft.core.errors import BadInput
+from graft.core.extras import lacking
 from graft.core.fit import TrainData
 from graft.core.sections import Choice
 from graft.core.spec import Spec
@@ -20,6 +20,7 @@ TOLERANCE = {  # least agreement, largest probability difference
     "tflite-float16": (1.0, 5e-3),
     "tflite-dynamic": (0.9, 0.1),
     "tflite-int8": (0.9, 0.3),
+    "tflite-int4": (0.8, 0.7),
     "onnx-float32": (1.0, 1e-5),
     "onnx-int8": (0.9, 0.3),
     "saved_model-float32": (1.0, 1e-5),
@@ -51,8 +52,8 @@ def name(choice: Choice) -> str:
 @pytest.mark.parametrize("choice", variants(), ids=name)
 def test_the_file_answers_raw_pictures_like_keras(choice: Choice, model: Any, data: TrainData) -> None:
     chosen = plugins.resolve("graft.exports", choice, "export")
-    if missing := [one for one in getattr(chosen.module, "NEEDS", ()) if find_spec(one) is None]:
-        pytest.skip(f"{', '.join(missing)} of the extra `onnx` is not installed")
+    if hasattr(chosen.module, "needs") and (lack := lacking(chosen.module.needs(chosen.options))):
+        pytest.skip(f"{name(choice)} {lack}")
     bare = chosen.module.convert(chosen.options, model, data.train.images)
     files = chosen.module.attach(chosen.options, bare, TEXTS)
     run, facts = chosen.module.run(chosen.options, files), chosen.module.describe(chosen.options, files)

@@ -1,5 +1,6 @@
 """A network made ready for integers is the same network."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -53,3 +54,24 @@ def test_the_original_is_left_as_it_was(net: Any) -> None:
     integers.rewritten(net)
     assert kinds(net) == before
     assert all(np.array_equal(old, new) for old, new in zip(weights, net.get_weights(), strict=True))
+
+
+@pytest.mark.parametrize("ready", [integers.rewritten, integers.evened])
+def test_a_head_whose_weights_differ_a_thousandfold_keeps_its_answers_and_loses_its_outliers(
+    ready: Callable[[Any], Any], net: Any
+) -> None:
+    head = net.get_layer("head")
+    kernel, bias = head.get_weights()
+    uneven = kernel.copy()
+    uneven[0] *= 1000.0
+    head.set_weights([uneven, bias])
+    expected, same = fit.predict(net, PICTURES), ready(net)
+    head.set_weights([kernel, bias])
+    np.testing.assert_allclose(fit.predict(same, PICTURES), expected, rtol=1e-3, atol=1e-2)
+    largest = np.abs(same.get_layer("head").get_weights()[0]).max(axis=1)
+    before = np.abs(uneven).max(axis=1)
+    assert largest.max() / np.median(largest) < 0.1 * before.max() / np.median(before)
+
+
+def test_an_even_head_is_left_alone(net: Any) -> None:
+    assert integers.evened(net).get_layer("head") is net.get_layer("head")

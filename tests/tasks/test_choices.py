@@ -12,16 +12,24 @@ from tasks.choices import Choices
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.parametrize(
+    ("said", "what", "modules", "extra"),
+    [
+        ("{name: onnx}", "onnx of precision float32", "onnx, onnxruntime, tf2onnx", "onnx"),
+        ("{name: tflite, precision: int4}", "tflite of precision int4", "ai_edge_quantizer", "int4"),
+    ],
+    ids=["onnx", "int4"],
+)
 def test_a_format_whose_packages_are_not_installed_is_refused_at_once(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    said: str, what: str, modules: str, extra: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for name in ("onnx", "onnxruntime", "tf2onnx"):
+    for name in modules.split(", "):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setattr(sys, "path", [one for one in sys.path if "site-packages" not in one])
     params = tmp_path / "params.yaml"
     params.write_text((ROOT / "params.yaml").read_text())
     with pytest.raises(BadInput) as caught:
-        settings_file.set_values(params, ["export.formats=[{name: onnx}]"], Choices.of)
+        settings_file.set_values(params, [f"export.formats=[{said}]"], Choices.of)
     assert str(caught.value) == (
-        "export.formats[0].name is onnx, which needs onnx, onnxruntime, tf2onnx; type: pip install 'graft[onnx]'"
+        f"export.formats[0] is {what}, which needs {modules}; type: pip install 'graft[{extra}]'"
     )

@@ -51,6 +51,7 @@ SWEPT = {"adapter", "auto", "autoencoder", "batch_norm", "coral", "discriminativ
     "prototypical",
     "prototypes",
     "pruned",
+    "quantized",
     "reptile",
     "simclr",
 }

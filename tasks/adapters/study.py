@@ -1,31 +1,25 @@
-"""Optuna as graft uses it: trials that workers share, each done once, whoever of them is killed. The only Optuna.
+"""Optuna as graft uses it: trials that workers share, each done once, whoever of them is killed.
 
 Whoever takes, gives back or buries a trial holds a lock of the workspace meanwhile. Between machines, which share a
 storage and no lock, the storage's own order of trials decides.
 """
 
-import os
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
-from graft.core.errors import EnvironmentProblem, GateRefused
+from graft.core.errors import GateRefused
 from graft.core.search import OneOf, Range, Search, Values, text
-from tasks.adapters import lock
+from tasks.adapters import alive, lock, storage
 
 if TYPE_CHECKING:
     import optuna
 
-STORAGE = "GRAFT_OPTUNA_STORAGE"
-"""Environment variable: URL of an Optuna storage; without it a journal file of the workspace."""
-PATIENCE_S = 120.0
-PAUSES_S = (0.2, 0.5, 1.0, 0.0)
 SLACK_S = 300.0
 YOUNG_S = 60.0
 WORKER, REASON, AGAIN, DEFAULT = "worker", "reason", "again_of", "defaults"
@@ -34,7 +28,6 @@ SURPLUS = "a worker of another machine was first"
 TPE_STARTUP = 8
 _threads = threading.Lock()
 
-R = TypeVar("R")
 Share = Literal["taken", "others at work", "done"]
 
 
@@ -119,7 +112,7 @@ class Study:
             EnvironmentProblem: the storage is out of reach.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        _mend(journal(self.folder))
+        storage.mend(storage.journal(self.folder))
         with self._alone() as study:
             if study.user_attrs.get("begun"):
                 return
@@ -157,7 +150,7 @@ class Study:
                 return "others at work", None
             study.sampler = self._sampler(len(trials))
             trial = study.ask()
-            trial.set_user_attr(WORKER, _me())
+            trial.set_user_attr(WORKER, alive.me())
             values = {key: self._suggest(trial, key) for key in self.space}
             if self._is_one_too_many(study, trial.number):
                 trial.set_user_attr(REASON, SURPLUS)
@@ -192,16 +185,16 @@ class Study:
     @contextmanager
     def _alone(self) -> Iterator["optuna.Study"]:
         """The study, while no other worker of this workspace has it."""
-        with _threads, lock.waited_for(self.folder / "study.lock", PATIENCE_S):
+        with _threads, lock.waited_for(self.folder / "study.lock", storage.PATIENCE_S):
             yield self._open()
 
     def _open(self) -> "optuna.Study":
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        return _reached(
+        return storage.reached(
             lambda: optuna.create_study(
-                storage=_storage(self.folder),
+                storage=storage.open_in(self.folder),
                 study_name=self.name,
                 direction="maximize",
                 load_if_exists=True,
@@ -264,25 +257,20 @@ class Study:
                 continue
             ended = one.datetime_complete or datetime.now()
             wanted = one.system_attrs.get("fixed_params", {}) | one.params
-            if wanted and (self._is_here or self._was_here(one) or _age(ended) > YOUNG_S):
+            if wanted and (storage.is_here() or self._was_here(one) or _age(ended) > YOUNG_S):
                 kept = {name: one.user_attrs[name] for name in (DEFAULT,) if name in one.user_attrs}
                 study.enqueue_trial(wanted, user_attrs={**kept, AGAIN: one.number})
 
     def _is_dead(self, one: "optuna.trial.FrozenTrial") -> bool:
         age = _age(one.datetime_start) if one.datetime_start else 0.0
         if WORKER not in one.user_attrs:  # killed as soon as it was taken; here that cannot be, the lock is ours
-            return self._is_here or age > YOUNG_S
+            return storage.is_here() or age > YOUNG_S
         if self._was_here(one):
-            return not _lives(str(one.user_attrs[WORKER]))
+            return not alive.lives(str(one.user_attrs[WORKER]))
         return age > 60 * self.search.caps.minutes + SLACK_S
 
     def _was_here(self, one: "optuna.trial.FrozenTrial") -> bool:
-        return str(one.user_attrs.get(WORKER, "")).startswith(f"{_machine()}/")
-
-    @property
-    def _is_here(self) -> bool:
-        """Whether nobody but workers of this workspace has the study."""
-        return not os.environ.get(STORAGE)
+        return str(one.user_attrs.get(WORKER, "")).startswith(f"{alive.machine()}/")
 
     def _told(self, one: "optuna.trial.FrozenTrial") -> Told:
         took = one.duration
@@ -299,70 +287,6 @@ class Study:
         )
 
 
-def journal(folder: Path) -> Path:
-    """The file that `optuna-dashboard` reads."""
-    return folder / "journal.log"
-
-
-def _storage(folder: Path) -> Any:
-    from optuna.storages import JournalStorage, RDBStorage
-    from optuna.storages.journal import JournalFileBackend
-
-    address = os.environ.get(STORAGE, "")
-    if address.startswith("redis"):
-        raise EnvironmentProblem(f"{STORAGE} names a Redis, in which Optuna keeps pickles; a database would do")
-    if address:
-        return RDBStorage(address)
-    return JournalStorage(JournalFileBackend(str(journal(folder)), lock_obj=_lock_of(folder)))
-
-
-def _mend(path: Path) -> None:
-    """Take off what a full disk or a power cut left of a last line: Optuna would read no further."""
-    if not path.exists() or not path.stat().st_size:
-        return
-    with lock.waited_for(path.with_suffix(".lock"), PATIENCE_S), path.open("r+b") as file:
-        whole = file.read()
-        if not whole.endswith(b"\n"):
-            file.truncate(whole.rfind(b"\n") + 1)
-
-
-def _lock_of(folder: Path) -> Any:
-    """A lock for the journal that ends with its holder; Optuna's own outlives a kill by half a minute."""
-    from optuna.storages.journal import JournalFileOpenLock
-
-    class Held(JournalFileOpenLock):
-        _now: Any = None
-
-        def acquire(self) -> bool:
-            self._now = lock.waited_for(journal(folder).with_suffix(".lock"), PATIENCE_S)
-            self._now.__enter__()
-            return True
-
-        def release(self) -> None:
-            self._now.__exit__(None, None, None)
-
-    return Held(str(journal(folder)))
-
-
-def _reached(work: Callable[[], R]) -> R:
-    """What `work` answers, asked again where two machines made the same tables or study at once.
-
-    Raises:
-        EnvironmentProblem: it fails again; whatever a storage says may hold its password, so its kind alone is told.
-    """
-    for pause_s in PAUSES_S:
-        try:
-            return work()
-        except EnvironmentProblem:
-            raise
-        except Exception as error:
-            kind = type(error).__name__
-            time.sleep(pause_s)
-    raise EnvironmentProblem(
-        f"the storage of {STORAGE} cannot be used ({kind}); a URL like sqlite:///tune.db would do"
-    ) from None
-
-
 def _first(trials: Sequence[Any], number: int) -> int:
     again = {one.number: one.user_attrs.get(AGAIN) for one in trials}
     while (before := again.get(number)) is not None:
@@ -373,30 +297,3 @@ def _first(trials: Sequence[Any], number: int) -> int:
 def _age(then: datetime) -> float:
     """Seconds since; Optuna's times are local and say so or not."""
     return time.time() - (then.timestamp() if then.tzinfo is None else then.astimezone(UTC).timestamp())
-
-
-def _machine() -> str:
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        boot = ""
-    return f"{socket.gethostname()}-{boot}"
-
-
-def _me() -> str:
-    return f"{_machine()}/{os.getpid()}/{_began(os.getpid())}"
-
-
-def _lives(worker: str) -> bool:
-    """Whether the process of this machine lives: its id may be another's by now, the moment it began at is not."""
-    _, pid, began = worker.rsplit("/", 2)
-    return began == _began(int(pid))
-
-
-def _began(pid: int) -> str:
-    """Clock ticks after boot at which a process began; "" if there is none, or if it is dead and not yet forgotten."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return "" if fields[0] in "ZX" else fields[19]

@@ -9,7 +9,8 @@ import time
 import pytest
 
 from graft.core import settings
-from tasks.adapters.study import STORAGE, Told
+from tasks.adapters.storage import STORAGE
+from tasks.adapters.study import Told
 from tasks.tuning import Plan
 from tasks.workspace import Workspace
 from tests.conftest import BIN, Place, wait_until

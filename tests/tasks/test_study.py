@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from graft.core.errors import EnvironmentProblem, GateRefused
-from tasks.adapters.study import STORAGE, Told, journal
+from tasks.adapters.storage import STORAGE, journal
+from tasks.adapters.study import Told
 from tests.conftest import ROOT
 from tests.tasks.searcher import START, study
 
@@ -103,6 +104,12 @@ def test_a_line_that_a_full_disk_cut_off_is_taken_off(here: None, tmp_path: Path
         file.write(b'{"op_code":4,"work')
     assert worker(tmp_path, 3).wait(60) == 0
     assert study(tmp_path, 3).trials()[:2] == two
+
+
+def test_a_journal_that_is_no_journal_is_told(here: None, tmp_path: Path) -> None:
+    journal(tmp_path).write_bytes(b"not a line of JSON\nnor this\n")
+    with pytest.raises(EnvironmentProblem, match=r"^the search's journal cannot be used \(JSONDecodeError\); move"):
+        study(tmp_path, 2).trials()
 
 
 def test_trials_that_fail_are_told_why_and_not_tried_without_end(here: None, tmp_path: Path) -> None:

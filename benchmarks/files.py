@@ -26,7 +26,7 @@ from tasks.export import Bench
 from tasks.workspace import HELD_OUT, Workspace
 
 FORMATS = [
-    *({"name": "tflite", "precision": one} for one in ("float32", "float16", "dynamic", "int8")),
+    *({"name": "tflite", "precision": one} for one in ("float32", "float16", "dynamic", "int8", "int4")),
     *({"name": "onnx", "precision": one} for one in ("float32", "int8")),
 ]
 TURNS, CALLS, WARM_UP = 9, 50, 20
@@ -46,6 +46,7 @@ KEPT = (
     "max_probability_difference",
     "worst_class_drop_points",
     "builtin_operators_only",
+    "peak_memory_mb",
 )
 
 Ask = Callable[[], object]
@@ -60,7 +61,7 @@ def main(roots: list[Path]) -> None:
         workspace = Workspace(root.resolve())
         settings = settings_file.load(workspace.params)
         results[f"{settings.data.target.name}, {settings.pretrain.backbone.name}"] = _measured(workspace)
-    packages = ("tensorflow", "keras", "ai-edge-litert", "onnxruntime", "tf2onnx", "numpy")
+    packages = ("tensorflow", "keras", "ai-edge-litert", "onnxruntime", "tf2onnx", "ai-edge-quantizer", "numpy")
     record.write("files", packages, [0], {"bars": BARS, "models": results})
 
 

@@ -12,6 +12,14 @@ from tasks.workspace import Workspace
 
 _HEAD = "| trained | test pictures | accuracy % | macro recall % | macro-F1 % |\n|---|---|---|---|---|"
 
+LICENCES = ("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "gpl-3.0", "lgpl-3.0", "mpl-2.0", "cc0-1.0") + (
+    "cc-by-4.0",
+    "cc-by-sa-4.0",
+    "cc-by-nc-4.0",
+    "cc-by-nc-sa-4.0",
+)
+"""Identifiers that Hugging Face knows."""
+
 
 def write(workspace: Workspace, settings: Settings, model: str) -> str:
     """The card as Markdown with the head that Hugging Face reads.
@@ -42,7 +50,8 @@ def write(workspace: Workspace, settings: Settings, model: str) -> str:
         "\n".join(_sure(evaluation)),
         *_cost(workspace, settings),
         "## Data and licences",
-        f"Source: {_domain(data.source)}. Target: {_domain(data.target)}. The pictures' licences go with them.",
+        f"The model's licence: {_code(settings.export.licence or 'not stated')}. Source: {_domain(data.source)}. "
+        f"Target: {_domain(data.target)}. The pictures' licences go with them.",
         *_credits(settings),
     ]
     return f"---\n{_head(settings, model, evaluation)}---\n\n" + "\n\n".join(parts) + "\n"
@@ -54,8 +63,7 @@ def _head(settings: Settings, model: str, evaluation: dict[str, Any]) -> str:
         "library_name": "litert",
         "pipeline_tag": "image-classification",
         "tags": ["image-classification", "transfer-learning", "tflite", "graft"],
-        "license": "other",
-        "license_name": "see-data-and-licences",
+        **_licence(settings.export.licence),
         "model-index": [{"name": model, "results": _measured(settings.data.target.name, evaluation["transfer"])}],
     }
     text = io.StringIO()
@@ -63,6 +71,13 @@ def _head(settings: Settings, model: str, evaluation: dict[str, Any]) -> str:
     yaml.default_flow_style, yaml.sort_base_mapping_type_on_output = False, False  # type: ignore[assignment]
     yaml.dump(told, text)
     return text.getvalue()
+
+
+def _licence(said: str) -> dict[str, str]:
+    """As Hugging Face has it: one that it knows, or another by name."""
+    if said.lower() in LICENCES:
+        return {"license": said.lower()}
+    return {"license": "other", "license_name": said or "see-data-and-licences"}
 
 
 def _measured(target: str, sets: dict[str, Any]) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from graft.core.export_gate import Limits
 from graft.core.plugins import Plugin
 from graft.core.sections import Settings
 from graft.metrics import calibration
-from tasks import conversion, report, stage, training
+from tasks import conversion, footprint, report, stage, training
 from tasks.adapters import arrays, console, files
 from tasks.choices import Choices
 from tasks.conversion import Made
@@ -83,12 +83,14 @@ class Bench:
         seen = asdict(proof.compare(self.test.labels, self.reference, answered))
         worst = proof.disagreements(self.test.labels, self.reference, answered, DISAGREEMENTS)
         again = proof.same_answers(run, self.test.images, answered, facts["many"])
-        timing = proof.latency(run, np.asarray(self.test.images[:1])) | {"threads": facts.pop("threads")}
+        picture = np.asarray(self.test.images[:1])
+        timing = proof.latency(run, picture) | {"threads": facts.pop("threads")}
         return {
             **facts,
             **seen,
             "same_answers": again,
             "latency_ms": timing,
+            "peak_memory_mb": footprint.peak_mb(plugin, content, picture),
             "disagreements": [asdict(one) for one in worst],
         }
 

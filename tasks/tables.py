@@ -59,6 +59,7 @@ def exported(workspace: Workspace) -> Rows:
             "accuracy %": round(100 * one["accuracy"], 1),
             "agreement with Keras %": round(100 * one["agreement"], 2),
             "median ms": one["latency_ms"]["median"],
+            "memory MB": one.get("peak_memory_mb"),
             "gate": "passed" if one["passed"] else plain("; ".join(one["refused_because"]), 200),
         }
         for name, one in files.read_json(workspace.export_report)["files"].items()

@@ -83,10 +83,10 @@ def _drop(rows: NDArray[np.bool_], theirs: NDArray[np.bool_], ours: NDArray[np.b
 
 def wilson(right: int, n: int) -> tuple[float, float]:
     """The 95 % interval of a share that was found as `right` of `n` (Wilson 1927)."""
-    z, share = 1.959963984540054, right / n
-    centre, reach = share + z**2 / (2 * n), z * float(np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)))
-    low, high = ((centre + sign * reach) / (1 + z**2 / n) for sign in (-1, 1))
-    return max(0.0, low), min(1.0, high)
+    from scipy.stats import binomtest
+
+    found = binomtest(right, n).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
 
 
 def disagreements(

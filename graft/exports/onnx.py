@@ -15,6 +15,7 @@ from graft.core import integers
 from graft.core.errors import BadInput
 from graft.core.extras import Extra, lacking
 
+RUNTIME = "onnxruntime"
 THREADS = 1
 NEEDS = Extra("onnx", ("onnx", "onnxruntime", "tf2onnx"))
 BATCH = 64

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from graft.core import attached
 from graft.core.processes import usable_cores
 
+RUNTIME = "tensorflow"
 FILE = "model.saved_model.zip"
 EXTRA = "assets.extra"
 """The folder that SavedModel leaves to whoever makes one."""

@@ -14,6 +14,7 @@ from graft.core import attached, four_bits, integers, litert
 from graft.core.errors import BadInput
 from graft.core.extras import Extra
 
+RUNTIME = "ai_edge_litert.interpreter"
 THREADS = 1
 AT_END = 0.03
 """Share of a layer's values at the end of their range from which on the range is too narrow."""

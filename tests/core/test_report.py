@@ -126,6 +126,7 @@ def full(classes: tuple[str, ...] = CLASSES, pictures_px: int = 16) -> Facts:
         "max_probability_difference": 0.01,
         "builtin_operators_only": True,
         "latency_ms": {"median": 1.0, "p95": 2.0, "threads": 1, "runs": 100},
+        "peak_memory_mb": 5.25,
         "input": "uint8",
         "output": "float32",
     }

@@ -56,7 +56,10 @@ def test_the_model_card_says_what_the_report_and_its_data_say(finished: Finished
     card, page = ((reports / name).read_text(encoding="utf-8") for name in ("model_card.md", "report.html"))
     evaluation, costs = report(finished[0], "evaluation"), report(finished[0], "finetune_cost")
     _, head, body = card.split("---\n", 2)
-    (model,) = YAML(typ="safe", pure=True).load(head)["model-index"]
+    told = YAML(typ="safe", pure=True).load(head)
+    (model,) = told["model-index"]
+    assert (told["license"], told["license_name"]) == ("other", "see-data-and-licences")
+    assert "The model's licence: `not stated`." in body
     measured = {one["dataset"]["name"]: {m["type"]: m["value"] for m in one["metrics"]} for one in model["results"]}
     assert model["name"] == "plants" and measured == {
         f"plants, {name} groups": {

@@ -95,6 +95,7 @@ def test_right_files_pass_with_all_that_is_told_of_them(bench: Bench, net: Any) 
     assert result["passed"], result["refused_because"]
     assert result["same_answers"] == {"when asked again": True, "in another order": True, "one at a time": None}
     low, high = result["accuracy_ci95"]
+    assert 0 < result["peak_memory_mb"] < 50
     assert low <= result["accuracy"] <= high and len(result["class_drop_points"]) == N_CLASSES
 
 

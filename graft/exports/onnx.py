@@ -60,7 +60,7 @@ def convert(options: Options, model: Any, samples: NDArray[np.uint8]) -> dict[st
     _check_installed()
     import keras
 
-    model = integers.rewritten(model) if options.precision == "int8" else model
+    model = integers.rewritten(model, samples) if options.precision == "int8" else model
     picture = keras.Input(model.input_shape[1:], dtype="uint8", name="picture")
     logits = model(keras.ops.cast(picture, "float32"), training=False)
     whole = keras.Model(picture, keras.ops.softmax(logits))

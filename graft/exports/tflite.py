@@ -74,7 +74,7 @@ def _converted(options: Options, model: Any, samples: NDArray[np.uint8]) -> byte
     import tensorflow as tf
     from tensorflow.lite.python.convert import ConverterError
 
-    converter = tf.lite.TFLiteConverter.from_keras_model(_with_raw_ends(options, model))
+    converter = tf.lite.TFLiteConverter.from_keras_model(_with_raw_ends(options, model, samples))
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     if options.precision not in ("float32", "int4"):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -200,13 +200,13 @@ def _share_at_end(values: NDArray[Any], detail: dict[str, Any]) -> float:
     return max(float((values == limits.max).mean()), bottom)
 
 
-def _with_raw_ends(options: Options, model: Any) -> Any:
+def _with_raw_ends(options: Options, model: Any, samples: NDArray[np.uint8]) -> Any:
     """`model` from raw picture to probabilities. Integer conversion makes the input uint8 itself."""
     import keras
 
     dtype = "float32" if options.precision == "int8" else "uint8"
     if options.precision in READY:
-        model = READY[options.precision](model)
+        model = READY[options.precision](model, samples)
     picture = keras.Input(batch_shape=(1, *model.input_shape[1:]), dtype=dtype, name="picture")
     logits = model(keras.ops.cast(picture, "float32"), training=False)
     return keras.Model(picture, keras.ops.softmax(logits))

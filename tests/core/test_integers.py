@@ -37,7 +37,7 @@ def kinds(model: Any) -> list[str]:
 
 
 def test_it_answers_the_same_and_folds_what_no_convolution_would_take(net: Any) -> None:
-    same = integers.rewritten(net)
+    same = integers.rewritten(net, PICTURES)
     np.testing.assert_allclose(fit.predict(same, PICTURES), fit.predict(net, PICTURES), rtol=1e-3, atol=1e-3)
     assert "Rescaling" in kinds(net) and "Rescaling" not in kinds(same)
     assert kinds(net).count("BatchNormalization") == 7 and kinds(same).count("BatchNormalization") == 4
@@ -46,32 +46,34 @@ def test_it_answers_the_same_and_folds_what_no_convolution_would_take(net: Any) 
 def test_a_net_that_averages_views_is_rewritten_inside(net: Any) -> None:
     averaged = views.averaged(net, vary.VIEWS[:2])
     expected = fit.predict(averaged, PICTURES)
-    np.testing.assert_allclose(fit.predict(integers.rewritten(averaged), PICTURES), expected, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(
+        fit.predict(integers.rewritten(averaged, PICTURES), PICTURES), expected, rtol=1e-3, atol=1e-3
+    )
 
 
 def test_the_original_is_left_as_it_was(net: Any) -> None:
     before, weights = kinds(net), net.get_weights()
-    integers.rewritten(net)
+    integers.rewritten(net, PICTURES)
     assert kinds(net) == before
     assert all(np.array_equal(old, new) for old, new in zip(weights, net.get_weights(), strict=True))
 
 
 @pytest.mark.parametrize("ready", [integers.rewritten, integers.evened])
 def test_a_head_whose_weights_differ_a_thousandfold_keeps_its_answers_and_loses_its_outliers(
-    ready: Callable[[Any], Any], net: Any
+    ready: Callable[..., Any], net: Any
 ) -> None:
     head = net.get_layer("head")
     kernel, bias = head.get_weights()
     uneven = kernel.copy()
     uneven[0] *= 1000.0
     head.set_weights([uneven, bias])
-    expected, same = fit.predict(net, PICTURES), ready(net)
+    expected, same = fit.predict(net, PICTURES), ready(net, PICTURES)
     head.set_weights([kernel, bias])
     np.testing.assert_allclose(fit.predict(same, PICTURES), expected, rtol=1e-3, atol=1e-2)
     largest = np.abs(same.get_layer("head").get_weights()[0]).max(axis=1)
     before = np.abs(uneven).max(axis=1)
-    assert largest.max() / np.median(largest) < 0.1 * before.max() / np.median(before)
+    assert largest.max() / np.median(largest) < 0.2 * before.max() / np.median(before)
 
 
 def test_an_even_head_is_left_alone(net: Any) -> None:
-    assert integers.evened(net).get_layer("head") is net.get_layer("head")
+    assert integers.evened(net, PICTURES).get_layer("head") is net.get_layer("head")

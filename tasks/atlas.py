@@ -10,9 +10,9 @@ from graft.core import atlas as records
 from graft.core.atlas import Record
 from graft.core.errors import EnvironmentProblem
 from graft.hub import atlas as hub
-from graft.hub import releases, store
+from graft.hub import releases, sealed, store
 from graft.hub.bucket import Bucket
-from tasks.adapters import commit
+from tasks.adapters import commit, files
 from tasks.adapters.files import written_aside
 from tasks.training import LIBRARIES
 from tasks.workspace import Workspace
@@ -36,7 +36,9 @@ def find(workspace: Workspace, kind: str, decides: dict[str, Any]) -> Record | N
 
 def keep(workspace: Workspace, record: Record) -> None:
     """Write a record, unless it stands."""
-    _write(place(workspace, record.kind, record.key), hub.spelt(record))
+    path = place(workspace, record.kind, record.key)
+    if not path.exists():
+        _write(path, hub.spelt(record))
 
 
 def read(workspace: Workspace) -> list[Record]:
@@ -59,21 +61,28 @@ def made(workspace: Workspace) -> dict[str, Any]:
 
 
 def exchange(workspace: Workspace) -> str:
-    """Bring what the store has and send what it lacks; what came of it, in a line."""
+    """Bring what the store has and send what it lacks; what came of it, in a line.
+
+    Where somebody else was first with a record, theirs takes the place of the one here.
+    """
     found = store.from_environment()
     if found is None:
         return "no store is named, so the atlas stays here; graft up starts one"
+    shared = workspace.atlas / f"shared-{sealed.sha256(f'{found.endpoint} {found.bucket}'.encode())[:12]}.json"
+    same = set(files.read_json(shared)) if shared.exists() else set()
     try:
         with closing(Bucket(found)) as bucket:
             there = hub.listed(bucket)
             mine = {path.stem: path for path in workspace.atlas.glob("*/*.json")}
-            lacking = {key: name for key, name in there.items() if key not in mine}
-            hub.fetch(bucket, lacking, lambda one, data: _write(place(workspace, one.kind, one.key), data))
             unsent = [(path.parent.name, key, path.read_bytes()) for key, path in mine.items() if key not in there]
-            sent = hub.send(bucket, unsent)
+            late = hub.send(bucket, unsent)
+            there |= hub.listed(bucket) if late else {}
+            coming = {key: name for key, name in there.items() if key not in mine or key not in same}
+            hub.fetch(bucket, coming, lambda one, data: _write(place(workspace, one.kind, one.key), data))
     except EnvironmentProblem as problem:
         return f"the atlas stays here for now: {problem}"
-    return f"the store's atlas: {len(lacking)} records came, {sent} went"
+    files.write_json(shared, sorted({*there, *(key for _, key, _ in unsent)}))
+    return f"the store's atlas: {len(coming)} records came, {len(unsent) - len(late)} went"
 
 
 def _read(path: Path) -> Record:
@@ -81,6 +90,5 @@ def _read(path: Path) -> Record:
 
 
 def _write(path: Path, data: bytes) -> None:
-    if not path.exists():
-        with written_aside(path) as aside:
-            aside.write_bytes(data)
+    with written_aside(path) as aside:
+        aside.write_bytes(data)

@@ -5,7 +5,7 @@ atlas/look/HASH.json    what a source's features say of a target
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from graft.core import atlas
@@ -61,10 +61,11 @@ def fetch(bucket: Bucket, names: Mapping[str, str], keep: Callable[[Record, byte
         list(pool.map(one, names))
 
 
-def send(bucket: Bucket, records: Iterable[tuple[str, str, bytes]]) -> int:
-    """Write (kind, key, content) that the store lacks, several at once; how many it took.
+def send(bucket: Bucket, records: Sequence[tuple[str, str, bytes]]) -> list[str]:
+    """Write (kind, key, content) that the store lacks, several at once; keys of those that another was first with.
 
-    Where another was first, theirs stands: each record is there once.
+    Theirs stand: each record is there once.
     """
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return sum(pool.map(lambda one: bucket.create(f"{PREFIX}{one[0]}/{one[1]}.json", one[2]), records))
+        written = pool.map(lambda one: bucket.create(f"{PREFIX}{one[0]}/{one[1]}.json", one[2]), records)
+        return [key for (_, key, _), ours in zip(records, written, strict=True) if not ours]

@@ -1,15 +1,19 @@
 """What reuse would gain, foretold from features alone and from what was measured before; and how sure that is.
 
 A forecast learns from the atlas: of each source, target and number of labels, what scores and distances said of the
-features, and what reuse then gained. It is asked about targets that it has not seen, so that is how it is judged: every
-residual comes from a model that was fitted without any cell of that target. Those residuals, added to what such models
-say of a new case, are the forecast's distribution (CV+ of Barber et al. 2021, with signs, folds being targets).
+features, and what reuse then gained. Points are worth more where there are few to be gained, so it learns them as a
+share of the room there is: of what a linear probe on an untrained net gets wrong.
+
+It is asked about targets that it has not seen, so that is how it is judged: every residual comes from a model that was
+fitted without any cell of that target. Those residuals, added to what such models say of a new case, are the forecast's
+distribution (CV+ of Barber et al. 2021, with signs, folds being targets). Cells of one target err together, so a few
+targets say little of how far a new one may lie: residuals are stretched as Student's t is wider than the normal
+distribution for as many targets.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,6 +30,7 @@ MOST_FALSE_ALARMS = 0.2
 PENALTIES = tuple(10.0**power for power in range(-1, 4))
 """Of the ridge regression on standardised features; the one that forecasts other targets best is kept."""
 
+LEAST_ROOM = 0.05
 NEAREST = 1e-6
 """Distances count by their logarithm, since some are a hundred times others; nearer than this is as near."""
 
@@ -140,12 +145,18 @@ class Forecaster:
         """(examples,) points: what a model without one target says, plus how it erred on an example of that target."""
         row = _rows([case], self.names)
         said = {target: float(model(row)[0]) for target, model in self.models.items()}
-        return np.array([said[target] + residual for target, residual in self.residuals])
+        return room(case) * np.array([said[target] + residual for target, residual in self.residuals])
 
 
 @dataclass(frozen=True)
 class Ridge:
-    """Linear regression with a penalty on standardised features; what is missing counts as average."""
+    """Linear regression with a penalty on standardised features; what is missing counts as average.
+
+    Attributes:
+        mean, spread: (features,), of the rows it was fitted to.
+        weights: (features,), points of gain, over the room there is, for one standard deviation of each.
+        level: the same where every feature is average.
+    """
 
     mean: Matrix
     spread: Matrix
@@ -153,15 +164,10 @@ class Ridge:
     level: float
 
     def __call__(self, rows: Matrix) -> Matrix:
-        """Points (n,) for (n, features) rows."""
+        """Points over room, (n,), for (n, features) rows."""
         scaled = np.nan_to_num((rows - self.mean) / self.spread)
         points: Matrix = scaled @ self.weights + self.level
         return points
-
-    @cached_property
-    def strength(self) -> Matrix:
-        """How much one standard deviation of each feature moves the forecast, in points."""
-        return self.weights
 
 
 def learn(given: Sequence[Example]) -> Forecaster:
@@ -177,14 +183,31 @@ def learn(given: Sequence[Example]) -> Forecaster:
             f"{FEWEST_TARGETS} targets at least: graft compare measures more"
         )
     names = tuple(sorted({name for one in given for name in one.known}))
-    rows, gains = _rows([one.known for one in given], names), np.array([one.gain for one in given])
+    rows = _rows([one.known for one in given], names)
+    gains = np.array([one.gain / room(one.known) for one in given])
     of = np.array([one.target for one in given])
     penalty = _penalty(rows, gains, of)
     models = {target: _fitted(rows[of != target], gains[of != target], penalty) for target in targets}
+    wider = _stretch(len(targets))
     residuals = [
-        (target, float(gain - models[target](row[None])[0])) for target, gain, row in zip(of, gains, rows, strict=True)
+        (target, wider * float(gain - models[target](row[None])[0]))
+        for target, gain, row in zip(of, gains, rows, strict=True)
     ]
     return Forecaster(names, models, residuals, _alarm(rows, gains, of, models, residuals))
+
+
+def room(known: Mapping[str, float | None]) -> float:
+    """Share of pictures that a linear probe on an untrained net gets wrong, LEAST_ROOM at least; 1 if nobody knows."""
+    right = known.get("fresh_linear_probe")
+    return 1.0 if right is None else max(LEAST_ROOM, 1.0 - right)
+
+
+def _stretch(n_targets: int) -> float:
+    """By how much an interval of Student's t for so many targets is wider than one that knew their spread."""
+    from scipy.stats import norm, t
+
+    upper = (1 + COVERAGE) / 2
+    return float(t.ppf(upper, n_targets - 1) / norm.ppf(upper))
 
 
 def _rows(cases: Sequence[Mapping[str, float | None]], names: Sequence[str]) -> Matrix:

@@ -6,9 +6,8 @@ share of the room there is: of what a linear probe on an untrained net gets wron
 
 It is asked about targets that it has not seen, so that is how it is judged: every residual comes from a model that was
 fitted without any cell of that target. Those residuals, added to what such models say of a new case, are the forecast's
-distribution (CV+ of Barber et al. 2021, with signs, folds being targets). Cells of one target err together, so a few
-targets say little of how far a new one may lie: residuals are stretched as Student's t is wider than the normal
-distribution for as many targets.
+distribution (CV+ of Barber et al. 2021, with signs, folds being targets). Cells of one target err together, so nothing
+but such a judgement says whether an interval holds what it should; see `forecast_judge`.
 """
 
 from collections import defaultdict
@@ -188,10 +187,8 @@ def learn(given: Sequence[Example]) -> Forecaster:
     of = np.array([one.target for one in given])
     penalty = _penalty(rows, gains, of)
     models = {target: _fitted(rows[of != target], gains[of != target], penalty) for target in targets}
-    wider = _stretch(len(targets))
     residuals = [
-        (target, wider * float(gain - models[target](row[None])[0]))
-        for target, gain, row in zip(of, gains, rows, strict=True)
+        (target, float(gain - models[target](row[None])[0])) for target, gain, row in zip(of, gains, rows, strict=True)
     ]
     return Forecaster(names, models, residuals, _alarm(rows, gains, of, models, residuals))
 
@@ -200,14 +197,6 @@ def room(known: Mapping[str, float | None]) -> float:
     """Share of pictures that a linear probe on an untrained net gets wrong, LEAST_ROOM at least; 1 if nobody knows."""
     right = known.get("fresh_linear_probe")
     return 1.0 if right is None else max(LEAST_ROOM, 1.0 - right)
-
-
-def _stretch(n_targets: int) -> float:
-    """By how much an interval of Student's t for so many targets is wider than one that knew their spread."""
-    from scipy.stats import norm, t
-
-    upper = (1 + COVERAGE) / 2
-    return float(t.ppf(upper, n_targets - 1) / norm.ppf(upper))
 
 
 def _rows(cases: Sequence[Mapping[str, float | None]], names: Sequence[str]) -> Matrix:

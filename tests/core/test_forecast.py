@@ -11,6 +11,7 @@ from graft.core.advice import Candidate
 from graft.core.errors import BadInput
 from graft.core.evaluation import Resampling
 from graft.core.forecast import Example, Told
+from tasks import forecast as foretelling
 from tests.core.records import cell, look
 
 TARGETS, SOURCES = 8, 8
@@ -125,3 +126,10 @@ def test_the_page_says_what_to_do_how_sure_that_is_and_shows_names_as_text() -> 
     assert "likely harms" in text and "+6.5" in text
     assert forecast_page.how_good(judgement) in text.replace("&#39;", "'")
     assert section.as_json["candidates"][0]["measured"] == "+6.5" and section.as_json["candidates"][1]["measured"] == ""
+
+
+def test_what_graft_comes_with_is_enough_to_learn_from_and_holds_what_it_says() -> None:
+    known = foretelling.shipped()
+    judgement = forecast_judge.judge(known)
+    assert judgement.targets >= 5 and judgement.cases >= 40
+    assert judgement.covered >= 0.8 and judgement.regret < min(judgement.alone.values())

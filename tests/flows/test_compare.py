@@ -124,7 +124,7 @@ def test_a_forecast_says_what_to_do_and_how_good_it_is(undisturbed: Place, tmp_p
     assert [one["source"] for one in target["candidates"]] == ["outlines"]
     assert all(one["interval"][0] <= one["gain"] <= one["interval"][1] for one in target["candidates"])
     assert all(one["measured"] for one in target["candidates"])  # by the comparison, with as many labels
-    assert told["how_good"] in done.stdout and told["judgement"]["targets"] >= 8
+    assert told["how_good"] in done.stdout and told["judgement"]["targets"] >= 5
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,8 @@ def _case(look: Record, known: Sequence[Example]) -> Example:
     found = forecast.known(look)
     same = [one for one in known if (one.source, one.target, one.labels) == (source, target, labels)]
     measured = next((one for one in same if one.known == found), None)
-    return Example(source, target, labels, found, measured.gain if measured else float("nan"))
+    gain, error = (measured.gain, measured.error) if measured else (float("nan"), 0.0)
+    return Example(source, target, labels, found, gain, error)
 
 
 def _seconds(known: Sequence[Example]) -> float:

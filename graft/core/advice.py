@@ -48,7 +48,8 @@ def advise(candidates: Sequence[Candidate], target: str, labels: int | str, seco
     """Which source to take for a target with so many labels per class.
 
     The one with the highest forecast is taken if its interval lies above 0. None is taken if every interval lies below
-    0. Otherwise the data at hand cannot tell, and what would is to try the likeliest ones.
+    0. Otherwise the data at hand cannot tell, and what would is to try the likeliest ones. Where all were tried already,
+    what was measured decides.
 
     Args:
         seconds: of processor time for one training.
@@ -58,15 +59,18 @@ def advise(candidates: Sequence[Candidate], target: str, labels: int | str, seco
     """
     if not candidates:
         raise BadInput(f"no source is named that {target} could be learned from; compare.yaml lists some")
+    where = f"{target} with {labels} labels per class"
+    if all(one.measured for one in candidates):
+        return _known(candidates, where)
     order = sorted(candidates, key=lambda one: (-one.told.gain, one.case.source))
-    best, where = order[0], f"{target} with {labels} labels per class"
+    best = order[0]
     if best.told.low > 0:
         level = [one.case.source for one in order[1:] if one.told.low > 0 and one.told.high >= best.told.gain]
         others = f"; {', '.join(level)} may do as well" if level else ""
         return Advice("take", f"{where}: take {best.case.source}, {points(best.told)}{others}", (best.case.source,))
     if all(one.told.high < 0 for one in order):
         return Advice("none", f"{where}: train from nothing; every source is foretold to harm", ())
-    trying = [one.case.source for one in order if one.told.high > 0][:TRIED]
+    trying = [one.case.source for one in order if one.told.high > 0 and not one.measured][:TRIED]
     cost = seconds * SEEDS * (len(trying) + 1)
     return Advice(
         "cannot tell",
@@ -75,6 +79,14 @@ def advise(candidates: Sequence[Candidate], target: str, labels: int | str, seco
         tuple(trying),
         cost,
     )
+
+
+def _known(candidates: Sequence[Candidate], where: str) -> Advice:
+    best = max(candidates, key=lambda one: (one.case.gain, one.case.source))
+    told = f"{best.case.source} {best.case.gain:+.1f} ± {best.case.error:.1f} points".replace("-", "−")
+    if best.case.gain > best.case.error:
+        return Advice("take", f"{where}: measured already, take {told}", (best.case.source,))
+    return Advice("none", f"{where}: measured already, no source is shown to help; first comes {told}", ())
 
 
 def warnings(candidates: Sequence[Candidate]) -> list[str]:

@@ -93,7 +93,7 @@ def test_examples_join_gains_with_looks_of_the_same_labels() -> None:
 
 def candidate(source: str, gain: float, reach: float, harm: float = 0.0, measured: float = math.nan) -> Candidate:
     told = Told(gain, gain - reach, gain + reach, harm, harm > 0.5)
-    return Candidate(Example(source, "t", 5, {"source_learned": 0.5}, measured), told)
+    return Candidate(Example(source, "t", 5, {"source_learned": 0.5}, measured, 1.0), told)
 
 
 def test_advice_takes_what_is_clear_refuses_what_harms_and_else_names_the_cheapest_experiment() -> None:
@@ -108,6 +108,17 @@ def test_advice_takes_what_is_clear_refuses_what_harms_and_else_names_the_cheape
     assert "graft compare b d c --labels 5, about 6 minutes of one core" in asked.sentence
     with pytest.raises(BadInput, match="no source is named that t could be learned from"):
         advice.advise([], "t", 5, 30)
+
+
+def test_what_was_measured_decides_and_is_not_to_be_tried_again() -> None:
+    tried = [candidate("a", 1, 5, measured=4.0), candidate("b", 4, 5, measured=-2.0)]
+    known = advice.advise(tried, "t", 5, 30)
+    assert (known.what, known.sources) == ("take", ("a",))
+    assert known.sentence == "t with 5 labels per class: measured already, take a +4.0 ± 1.0 points"
+    idle = advice.advise([candidate("a", 1, 5, measured=0.5)], "t", 5, 30)
+    assert idle.what == "none" and "no source is shown to help; first comes a +0.5 ± 1.0 points" in idle.sentence
+    asked = advice.advise([*tried, candidate("c", 2, 5)], "t", 5, 30)
+    assert asked.what == "cannot tell" and asked.sources == ("c",)
 
 
 def test_a_likely_harm_is_a_plain_warning() -> None:

@@ -85,6 +85,8 @@ def show(workspace: Workspace, console: "Console") -> None:
         for each in one["candidates"]:
             table.add_row(each["source"], each["shown"], f"{each['harm']:.0%}", each["measured"])
         console.print(f"\n{one['advice']}", highlight=False, markup=False, soft_wrap=True)
+        if one["experiment"]:
+            console.print(f"to find out: {one['experiment']}", highlight=False, markup=False, soft_wrap=True)
         console.print(table, highlight=False, markup=False)
         for line in one["warnings"]:
             console.print(f"beware: {line}", highlight=False, markup=False, soft_wrap=True)

@@ -35,21 +35,21 @@ class Advice:
         what: `take`, `none` or `cannot tell`.
         sentence: for people.
         sources: to take, or to try.
-        seconds: of processor time that the experiment would take; 0 if there is none to do.
+        experiment: the cheapest one that would tell, and about how long it takes; "" where none is needed.
     """
 
     what: str
     sentence: str
     sources: tuple[str, ...]
-    seconds: float = 0.0
+    experiment: str = ""
 
 
 def advise(candidates: Sequence[Candidate], target: str, labels: int | str, seconds: float) -> Advice:
     """Which source to take for a target with so many labels per class.
 
     The one with the highest forecast is taken if its interval lies above 0. None is taken if every interval lies below
-    0. Otherwise the data at hand cannot tell, and what would is to try the likeliest ones. Where all were tried already,
-    what was measured decides.
+    0. Otherwise the data at hand cannot tell, and what would is to try the likeliest ones. Where all were tried
+    already, what was measured decides.
 
     Args:
         seconds: of processor time for one training.
@@ -72,13 +72,9 @@ def advise(candidates: Sequence[Candidate], target: str, labels: int | str, seco
         return Advice("none", f"{where}: train from nothing; every source is foretold to harm", ())
     trying = [one.case.source for one in order if one.told.high > 0 and not one.measured][:TRIED]
     cost = seconds * SEEDS * (len(trying) + 1)
-    return Advice(
-        "cannot tell",
-        f"{where}: cannot tell; {best.case.source} comes first with {points(best.told)}. The cheapest experiment that "
-        f"would: {command(trying, labels)}, about {cost / 60:.0f} minutes of one core once the sources are learned",
-        tuple(trying),
-        cost,
-    )
+    asked = f"{command(trying, labels)}, about {cost / 60:.0f} minutes of one core once the sources are learned"
+    told = f"{where}: cannot tell; {best.case.source} comes first with {points(best.told)}"
+    return Advice("cannot tell", told, tuple(trying), asked if trying else "")
 
 
 def _known(candidates: Sequence[Candidate], where: str) -> Advice:

@@ -43,6 +43,7 @@ class Section:
             "target": self.target,
             "labels_per_class": self.labels,
             "advice": self.advice.sentence,
+            "experiment": self.advice.experiment,
             "what": self.advice.what,
             "sources": list(self.advice.sources),
             "warnings": list(self.warnings),

@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 LOCK := infra/bootstrap.lock requirements.lock pyproject.toml
 
-.PHONY: demo test check bench faults soak lock clean
+.PHONY: demo test check bench faults soak atlas lock clean
 
 demo: .venv/ready  ## train, compare and export on the default data; ORIGIN=shapes needs no npm registry
 	@$(BIN)/graft run $(if $(ORIGIN),--set data.source.origin.name=$(ORIGIN) --set data.target.origin.name=$(ORIGIN))
@@ -36,6 +36,10 @@ faults: .venv/ready  ## the long part of the fault tests: a kill at every stage 
 
 soak: .venv/ready  ## twenty scheduled runs with a random kill -9 in each: about 40 minutes
 	@$(BIN)/python -m benchmarks.soak
+
+atlas: .venv/ready  ## eight sources on eight targets, each target then foretold from the others: hours; killed, it goes on
+	@test -d .graft/benchmarks/atlas || git clone --quiet . .graft/benchmarks/atlas
+	@$(BIN)/python -m benchmarks.atlas .graft/benchmarks/atlas
 
 lock: .venv/ready  ## pin every dependency anew; no registry's host name is written
 	$(BIN)/uv pip compile pyproject.toml --all-extras --python-version 3.11 --upgrade --no-strip-extras \

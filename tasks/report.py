@@ -140,16 +140,13 @@ def show(workspace: Workspace, console: Any) -> None:
             told = f"[bold]{_points(gain)}[/] (transfer - scratch): {outlook.said_of(gain)}"
             console.print(f"gain on {name}: {told}", highlight=False, soft_wrap=True)
     console.print(_features(workspace, settings), highlight=False, markup=False, soft_wrap=True)
-    exported = Table(
-        "file", "bytes", "accuracy %", "agreement %", "built-in ops", "ms", "MB in use", "", box=None, pad_edge=False
-    )
+    exported = Table("file", "bytes", "accuracy %", "agreement %", "ms", "MB", "", box=None, pad_edge=False)
     for name, one in export["files"].items():
         exported.add_row(
             name,
             f"{one['bytes']:,}",
             f"{100 * one['accuracy']:.1f}",
             f"{100 * one['agreement']:.2f}",
-            "yes" if one["builtin_operators_only"] else "no",
             f"{one['latency_ms']['median']:.2f}",
             "-" if one.get("peak_memory_mb") is None else f"{one['peak_memory_mb']:.1f}",
             "passed" if one["passed"] else "refused",

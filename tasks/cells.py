@@ -28,6 +28,7 @@ SCRATCH = None
 class Learned(NamedTuple):
     """A source that a net is to learn: a workspace that shows it, and where net and facts go."""
 
+    name: str
     view: Workspace
     settings: Settings
     folder: Path
@@ -51,7 +52,7 @@ def learn(_: None, one: Learned, tell: Tell) -> None:
     final = pretrain.Training(name, pretrain.chosen(one.settings, tried, name))
     outcome = pretrain.train_one(bench, final, done(len(tries)))
     if outcome.refused:
-        raise GateRefused(f"backbone {name}: {outcome.refused}")
+        raise GateRefused(f"source {one.name}, backbone {name}: {outcome.refused}")
     shutil.copyfile(bench.kept.model(final.name), net(one.folder, name))
     best = max(row["val_accuracy"] for row in outcome.history)
     files.write_json(one.folder / "facts.json", {"validation_accuracy": best, "parameters": outcome.parameters})

@@ -118,7 +118,7 @@ def pretrain(ours: Plan, pairs: Sequence[tuple[Domain, Domain]], progress: Progr
     for source, target in pairs:
         folder = _learned(ours, source, target)
         if not (folder / "facts.json").exists() and (missing(ours, source, target) or _unseen(ours, source, target)):
-            lacking[folder] = cells.Learned(_view(ours, source, target), ours.settings, folder)
+            lacking[folder] = cells.Learned(source.name, _view(ours, source, target), ours.settings, folder)
     for folder in lacking:
         (folder / "nets").mkdir(parents=True, exist_ok=True)
     if lacking:

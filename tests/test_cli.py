@@ -83,6 +83,7 @@ def test_a_folder_that_cannot_be_used_is_named(place: Place, tmp_path: Path) -> 
     assert "birch is empty" in told
 
 
+@pytest.mark.sweep
 def test_too_few_pictures_and_a_truncated_one_stop_the_run_at_the_gate(place: Place, tmp_path: Path) -> None:
     root = pictures(tmp_path / "root", ash=12, birch=12)
     told = refusal(place, "--set", origin(root), "--set", "finetune.labels_per_class=10")

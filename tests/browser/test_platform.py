@@ -93,10 +93,12 @@ def test_graft_run_is_seen_on_the_same_pages(platform: Platform) -> None:
         "import os; from pathlib import Path; from flows import environment\n"
         "environment.prepare(Path.cwd()); environment.start_server(Path.cwd())\n"
         "from prefect.client.orchestration import get_client\n"
-        "with get_client(sync_client=True) as client: print(client.api_url, len(client.read_deployments()))"
+        "with get_client(sync_client=True) as client:\n"
+        "    print(client.api_url, *sorted(one.name for one in client.read_deployments()))"
     )
     done = platform.place.run("python", "-c", program)
-    assert done.stdout.split() == [f"{platform.server.address}/", "4"], done.stderr
+    names = ["compare", "forecast", "promote", "retrain", "rollback", "train", "tune"]
+    assert done.stdout.split() == [f"{platform.server.address}/", *names], done.stderr
 
 
 def test_the_nightly_run_is_planned(platform: Platform) -> None:

@@ -91,8 +91,8 @@ def test_what_the_command_started_dies_with_it(finished: Finished, tmp_path: Pat
 
 
 def test_a_disk_that_takes_no_more_is_one_clear_line_and_leaves_nothing_half_written(place: Place) -> None:
-    place.set("data.source.origin.images_per_class=240")  # a shard of 3 MB
-    limited = ["bash", "-c", f"ulimit -f 2048; exec {BIN}/graft run --until ingest"]  # no file over 2 MiB
+    place.set("data.source.origin.images_per_class=480")  # a shard of 6 MB
+    limited = ["bash", "-c", f"ulimit -f 4608; exec {BIN}/graft run --until ingest"]  # DVC's own state has up to 4 MiB
     done = subprocess.run(limited, cwd=place.root, env=place.environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 3, done.stdout + done.stderr
     assert done.stderr.startswith("graft: ingest: ") and done.stderr.count("\n") == 1

@@ -39,29 +39,14 @@ def ended(place: Place) -> dict[int, Told]:
     return {number: one for number, one in trials(place).items() if one.state == "complete"}
 
 
-def test_a_search_killed_at_work_goes_on_and_ends_with_what_to_change(
-    copied: Place, prefect_url: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("killed", [False, pytest.param(True, marks=pytest.mark.sweep)])
+def test_a_search_ends_with_what_to_change_also_after_a_kill(
+    killed: bool, copied: Place, prefect_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(STORAGE, raising=False)
     copied.set("finetune.steps=3")
     (copied.root / "search.yaml").write_text(SEARCH)
-    process = subprocess.Popen(
-        [str(BIN / "graft"), "tune", "--arm", "transfer"],
-        cwd=copied.root,
-        env=copied.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    wait_until(lambda: ended(copied), 240, "a trial that has ended")
-    wait_until(lambda: any("tasks.tune" in line for line in inside(copied)), 60, "the next at work")
-    time.sleep(time.time() % 2)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    wait_until(lambda: not inside(copied), 10, "nobody left at work")
-    before, states = ended(copied), [one.state for one in trials(copied).values()]
-
+    before, states = _killed(copied) if killed else ({}, [])
     done = copied.graft("tune", "--arm", "transfer", "--apply")
     assert done.returncode == 0, done.stdout + done.stderr
     told = trials(copied)
@@ -92,6 +77,26 @@ def test_a_search_killed_at_work_goes_on_and_ends_with_what_to_change(
     names = {one["name"] for one in tasks}
     assert {f"transfer-{number}" for number in ended(copied).keys() - before.keys()} <= names
     assert {"pretrain", "transfer-best", "transfer-defaults"} <= names
+
+
+def _killed(copied: Place) -> tuple[dict[int, Told], list[str]]:
+    """Kill a search at work; the trials that had ended, and the states of all."""
+    process = subprocess.Popen(
+        [str(BIN / "graft"), "tune", "--arm", "transfer"],
+        cwd=copied.root,
+        env=copied.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    wait_until(lambda: ended(copied), 240, "a trial that has ended")
+    wait_until(lambda: any("tasks.tune" in line for line in inside(copied)), 60, "the next at work")
+    time.sleep(time.time() % 2)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    wait_until(lambda: not inside(copied), 10, "nobody left at work")
+    return ended(copied), [one.state for one in trials(copied).values()]
 
 
 def test_a_space_that_will_not_do_is_refused_at_once(place: Place) -> None:

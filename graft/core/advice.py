@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from graft.core import comparison
+from graft.core.bootstrap import Estimate
 from graft.core.errors import BadInput
 from graft.core.forecast import Example, Told
 
@@ -96,8 +98,7 @@ def warnings(candidates: Sequence[Candidate]) -> list[str]:
 
 def points(told: Told) -> str:
     """`+7.6 points [+1.9, +13.3]`"""
-    numbers = [f"{value:+.1f}".replace("-", "−") for value in (told.gain, told.low, told.high)]
-    return f"{numbers[0]} points [{numbers[1]}, {numbers[2]}]"
+    return comparison.points(Estimate(told.gain, told.low, told.high))
 
 
 def command(sources: Sequence[str], labels: int | str) -> str:

@@ -103,8 +103,12 @@ def points(estimate: Estimate) -> str:
 
 def interval(estimate: Estimate) -> str:
     """`+7.6 [+1.9, +13.3]`"""
-    numbers = [f"{value:+.1f}".replace("-", "−") for value in (estimate.mean, estimate.low, estimate.high)]
-    return f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
+    return f"{signed(estimate.mean)} [{signed(estimate.low)}, {signed(estimate.high)}]"
+
+
+def signed(value: float) -> str:
+    """`+7.6`"""
+    return f"{value:+.1f}".replace("-", "−")
 
 
 def compare(records: Iterable[Record], how: Resampling) -> list[Comparison]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from graft.core import atlas, outlook, page
 from graft.core.atlas import Gain, Record
 from graft.core.bootstrap import Estimate
-from graft.core.comparison import Comparison, interval
+from graft.core.comparison import Comparison, interval, signed
 from graft.core.drawing import ARMS, INK, canvas, dot, room_for_labels, rows_of, svg
 from graft.core.errors import one_line
 from graft.core.report import FILTERS
@@ -88,7 +88,7 @@ def heat_map(one: Comparison, index: int) -> Markup:
                 for column, each in enumerate(line):
                     if each:
                         weight = "bold" if each.low > 0 or each.high < 0 else "normal"
-                        axes.text(column, row, _signed(each.mean), ha="center", va="center", weight=weight, fontsize=11)
+                        axes.text(column, row, signed(each.mean), ha="center", va="center", weight=weight, fontsize=11)
             axes.set_xticks(range(len(columns)), [f"{labels}\n{one_line(method, 12)}" for method, labels in columns])
             axes.set_yticks(range(len(rows)), [one_line(each, 22) for each in rows])
             axes.set_title(f"{name} test set", loc="left")
@@ -128,7 +128,7 @@ def said(one: Comparison, looks: Sequence[Record]) -> Said | None:
         if kind == "distances" and (known := {s: v for s, v in values[kind, name].items() if v is not None})
     }
     head = ("source", "its own validation accuracy", *(title for _, _, title in kinds), "measured gain, points")
-    shown = [(*row, _signed(gains[row[0]])) for row in rows]
+    shown = [(*row, signed(gains[row[0]])) for row in rows]
     return Said(head, shown, [(title, value) for title, value in agreement if not np.isnan(value)], closest)
 
 
@@ -180,7 +180,3 @@ def _cell(gain: Gain, which: str) -> dict[str, Any]:
 
 def _number(labels: int | str) -> float:
     return float("inf") if labels == "all" else float(labels)
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.1f}".replace("-", "−")

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from graft.core import forecast_judge, outlook, page
 from graft.core.advice import Advice, Candidate, points
+from graft.core.comparison import signed
 from graft.core.drawing import ARMS, INK, MUTED, canvas, dot, room_for_labels, rows_of, svg
 from graft.core.forecast import COVERAGE, Example
 from graft.core.forecast_judge import Judgement
@@ -55,7 +56,7 @@ class Section:
                     "interval": [one.told.low, one.told.high],
                     "harm": one.told.harm,
                     "flagged": one.told.flagged,
-                    "measured": _signed(one.case.gain) if one.measured else "",
+                    "measured": signed(one.case.gain) if one.measured else "",
                 }
                 for one in self.candidates
             ],
@@ -65,7 +66,7 @@ class Section:
 def render(sections: Sequence[Section], judgement: Judgement, known: Sequence[Example], made: str) -> str:
     """The page, ready to be written as UTF-8."""
     told = forecast_judge.foretold(known)
-    text: str = page.template(page.read("forecast.html.j2"), {**FILTERS, "said": points, "signed": _signed}).render(
+    text: str = page.template(page.read("forecast.html.j2"), {**FILTERS, "said": points, "signed": signed}).render(
         sections=[(one, candidates_figure(one, index), _why(one)) for index, one in enumerate(sections)],
         how_good=how_good(judgement),
         judgement=judgement,
@@ -145,7 +146,3 @@ def _why(one: Section) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
 
 def _figure(value: float | None) -> str:
     return NONE if value is None else f"{value:.3f}".replace("-", "−")
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.1f}".replace("-", "−")

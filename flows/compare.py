@@ -10,6 +10,8 @@ from prefect.states import Completed
 from pydantic import Field
 
 from flows import artifacts, show
+from flows.engines import On
+from flows.spread import spread
 from flows.steps import step
 from flows.train import Events, ended, failed
 from graft.core import settings as settings_file
@@ -19,8 +21,10 @@ from tasks import atlas, compare_page, domains
 from tasks import compare as work
 from tasks import forecast as foretelling
 from tasks.adapters import lock
-from tasks.compare import Narrowed, Plan
+from tasks.compare import Narrowed
+from tasks.compare_jobs import due
 from tasks.domains import Domain
+from tasks.planned import Plan
 from tasks.stage import keep_to_itself
 from tasks.workspace import Workspace
 
@@ -31,15 +35,16 @@ Pairs = list[tuple[str, str]]
 
 
 @flow(name="compare", log_prints=False)
-def compare(sources: Names = "", targets: Names = "", labels_per_class: Labels = "") -> Any:
+def compare(sources: Names = "", targets: Names = "", labels_per_class: Labels = "", on: On = "local") -> Any:
     """Compare the sources of compare.yaml on the target; what the atlas holds already is not measured again.
 
     Args:
         sources: Names from compare.yaml, with spaces between; empty is all of them.
         targets: Likewise.
         labels_per_class: Numbers, or all; empty is what compare.yaml says.
+        on: Where nets are trained: processes of this machine, a Dask or a Ray cluster.
     """
-    return _run(_narrowed(sources, targets, labels_per_class), _compared)
+    return _run(_narrowed(sources, targets, labels_per_class), _compared, on)
 
 
 @flow(name="forecast", log_prints=False)
@@ -54,10 +59,11 @@ def forecast(sources: Names = "", targets: Names = "", labels_per_class: Labels 
     return _run(_narrowed(sources, targets, labels_per_class), _foretold)
 
 
-def start(name: str, narrowed: Narrowed) -> tuple[int, str]:
+def start(name: str, narrowed: Narrowed, on: On = "local") -> tuple[int, str]:
     """Run a flow of this module in this process: the exit code and, if it is not 0, the one line that says why."""
     told = [" ".join(map(str, part)) for part in narrowed]
-    return ended(lambda: {"compare": compare, "forecast": forecast}[name](*told, return_state=True))
+    flows: dict[str, Any] = {"compare": partial(compare, on=on), "forecast": forecast}
+    return ended(lambda: flows[name](*told, return_state=True))
 
 
 def _narrowed(sources: str, targets: str, labels: str) -> Narrowed:
@@ -65,7 +71,7 @@ def _narrowed(sources: str, targets: str, labels: str) -> Narrowed:
     return Narrowed(tuple(sources.split()), tuple(targets.split()), numbers)
 
 
-def _run(narrowed: Narrowed, rest: Any) -> State[Any]:
+def _run(narrowed: Narrowed, rest: Any, on: On = "local") -> State[Any]:
     try:
         place = Workspace.find()
         keep_to_itself(place)
@@ -76,6 +82,7 @@ def _run(narrowed: Narrowed, rest: Any) -> State[Any]:
         with lock.held(place.lock):
             _exchange(str(place.root))
             pairs = _domains(plan, narrowed)
+            _spread(plan, pairs, on)
             _pretrain(narrowed, pairs)
             message = rest(plan, narrowed, pairs)
             return Completed(message=message)
@@ -93,6 +100,13 @@ def _domains(plan: Plan, narrowed: Narrowed) -> Pairs:
         (str(domains.without(plan.workspace, found[source], targets[target]).folder), str(targets[target].folder))
         for source, target in plan.matrix.pairs()
     ]
+
+
+def _spread(plan: Plan, pairs: Pairs, on: On) -> None:
+    """Let the workers of an engine do all that is lacking; the steps that follow find it done, and record it."""
+    if on != "local":
+        opened = [(_open(source), _open(target)) for source, target in pairs]
+        spread("measure", on, plan.workspace.private / "engine", lambda send: due(plan, opened, send))
 
 
 def _compared(plan: Plan, narrowed: Narrowed, pairs: Pairs) -> str:

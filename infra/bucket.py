@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from graft.core.errors import GraftError, UsageError, message
-from graft.hub import conformance
+from graft.hub import bundles, conformance
 from graft.hub.store import Store, client, explained, known
 from infra import policies
 
 ABORT_AFTER_DAYS = 7
 TRIALS_KEPT_DAYS = 1
+JOBS_KEPT_DAYS = 30
 ABSENT = ("NotImplemented", "MethodNotAllowed", "UnsupportedOperation")
 NOTHING_SET = ("NoSuchLifecycleConfiguration", "NoSuchBucketPolicy", "404")
 POLICIES = {"--reader": policies.reader, "--writer": policies.writer}
@@ -97,7 +98,14 @@ def _rules(store: Store) -> list[dict[str, Any]]:
         "Expiration": {"Days": TRIALS_KEPT_DAYS},
         "NoncurrentVersionExpiration": {"NoncurrentDays": TRIALS_KEPT_DAYS},
     }
-    return [uploads] if store.is_loopback else [uploads, trials]
+    spread = {
+        "ID": "graft-spread",  # what is needed again is sent again
+        "Status": "Enabled",
+        "Filter": {"Prefix": bundles.PREFIX},
+        "Expiration": {"Days": JOBS_KEPT_DAYS},
+        "NoncurrentVersionExpiration": {"NoncurrentDays": TRIALS_KEPT_DAYS},
+    }
+    return [uploads] if store.is_loopback else [uploads, trials, spread]
 
 
 def _agree(wanted: dict[str, Any], found: dict[str, Any]) -> bool:

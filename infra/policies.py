@@ -5,15 +5,17 @@
 | models/      | releases, never changed      | get    | get, put             |
 | stages/      | which release is in use      | get    | get, put             |
 | history/     | what was decided, added only | get    | get, put             |
+| atlas/       | what was compared            | get    | get, put             |
 | inbox/       | pictures, to train on later  |        | get, put             |
 | dvc/         | DVC's remote                 | get    | get, put, delete     |
+| spread/      | what jobs read and made      |        | get, put             |
 | conformance/ | trials of the store itself   |        | get, put, delete     |
 """
 
 from typing import Any
 
-READ = ("models", "stages", "history", "dvc")
-WRITTEN = (*READ, "inbox", "conformance")
+READ = ("models", "stages", "history", "atlas", "dvc")
+WRITTEN = (*READ, "inbox", "spread", "conformance")
 DELETED = ("dvc", "conformance")
 NEVER = (
     "s3:DeleteObjectVersion",

@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,7 +42,8 @@ def learn(_: None, one: Learned, tell: Tell) -> None:
     """
     choices = Choices.of(one.settings)
     name = choices.backbone.name
-    bench = pretrain.Bench(one.view, one.settings, Kept(one.folder))
+    bench = pretrain.Bench(one.view, one.settings, Kept(one.folder / "trainings"))
+    bench.kept.folder.mkdir(exist_ok=True)
     tries = pretrain.tries_of(one.settings, [name])
 
     def done(index: int) -> Tell:
@@ -56,6 +57,7 @@ def learn(_: None, one: Learned, tell: Tell) -> None:
     shutil.copyfile(bench.kept.model(final.name), net(one.folder, name))
     best = max(row["val_accuracy"] for row in outcome.history)
     files.write_json(one.folder / "facts.json", {"validation_accuracy": best, "parameters": outcome.parameters})
+    shutil.rmtree(bench.kept.folder)
 
 
 def net(folder: Path, backbone: str) -> Path:
@@ -79,6 +81,11 @@ class Job(NamedTuple):
     fold: int | None = None
     asked: bool = False
 
+    @property
+    def training(self) -> finetune.Training:
+        """What finetune calls it."""
+        return finetune.Training("scratch" if self.method is SCRATCH else "transfer", self.seed, self.rate, self.fold)
+
 
 class Told(NamedTuple):
     """What came of a training: its history, empty if it diverged; processor seconds; by set, 0 or 1 for each row."""
@@ -95,12 +102,14 @@ class Bench:
     Attributes:
         view: a workspace that shows both domains and the net that learned the source.
         folder: of what was trained so far.
+        nets: networks by backbone, built and traced once.
     """
 
     view: Workspace
     settings: Settings
     methods: Sequence[Choice]
     folder: Path
+    nets: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @cached_property
     def opened(self) -> dict[tuple[int | None, int | str], finetune.Bench]:
@@ -113,12 +122,22 @@ class Bench:
             update: dict[str, Any] = {"labels_per_class": job.labels}
             update |= {} if job.method is None else {"method": self.methods[job.method]}
             section = self.settings.finetune.model_copy(update=update)
-            folder = self.folder / f"{self._name(job.method)}-{job.labels}"
+            folder = self.record(job).parent
             folder.mkdir(parents=True, exist_ok=True)
             made = finetune.Bench(self.view, self.settings.model_copy(update={"finetune": section}), Kept(folder))
-            made.__dict__["nets"] = next(iter(self.opened.values())).nets if self.opened else {}
+            made.__dict__["nets"] = self.nets
             self.opened[key] = made
         return self.opened[key]
+
+    def record(self, job: Job) -> Path:
+        """The file that says what came of the job, if it ended."""
+        folder = self.folder / f"{self._name(job.method)}-{job.labels}"
+        return folder / f"{job.training.name}.{'hits' if job.asked else 'tried'}.json"
+
+    def recorded(self, job: Job) -> Told | None:
+        """What came of the job; None if it has not ended."""
+        path = self.record(job)
+        return Told(**files.read_json(path)) if path.exists() else None
 
     def _name(self, method: int | None) -> str:
         """The same for a method wherever it stands in compare.yaml."""
@@ -130,16 +149,14 @@ class Bench:
 
 def train(bench: Bench, job: Job, tell: Tell) -> Told:
     """Train unless that was done before a kill; answer the test rows if they are asked."""
-    ours, arm = bench.of(job), "scratch" if job.method is None else "transfer"
-    one = finetune.Training(arm, job.seed, job.rate, job.fold)
-    done = ours.kept.folder / f"{one.name}.{'hits' if job.asked else 'tried'}.json"
-    if done.exists():
-        return Told(**files.read_json(done))
+    if done := bench.recorded(job):
+        return done
+    ours, one = bench.of(job), job.training
     with ours.kept.metered(one.name):
         history = finetune.train_one(ours, one, tell)
     hits = _hits(bench.view, ours.kept.model(one.name)) if job.asked and history else {}
     told = Told(history, ours.kept.cost(one.name).cpu_seconds, hits)
-    files.write_json(done, told._asdict())
+    files.write_json(bench.record(job), told._asdict())
     return told
 
 

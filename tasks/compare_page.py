@@ -13,8 +13,8 @@ from graft.core.errors import BadInput
 from graft.core.evaluation import Resampling
 from tasks import atlas
 from tasks.adapters import files
-from tasks.compare import Plan, every, glance
 from tasks.domains import Domain
+from tasks.planned import Plan, every, glance
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -128,6 +129,22 @@ def open_domain(folder: Path) -> Domain:
     """A domain that stands in `folder`."""
     told = files.read_json(folder / "domain.json")
     return Domain(told["name"], folder, tuple(told["classes"]), told["sha256"])
+
+
+def shown(root: Path, source: Domain, target: Domain, nets: Path) -> Workspace:
+    """A workspace at `root` in which stages find both domains and pretrained nets: links, nothing is copied."""
+    view = Workspace(root)
+    if not view.classes.exists():
+        for place, real in (
+            (view.features / "source", source.folder),
+            (view.features / "target", target.folder),
+            (view.pretrained, nets),
+        ):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.unlink(missing_ok=True)
+            place.symlink_to(os.path.relpath(real, place.parent))  # a workspace may be moved
+        files.write_json(view.classes, {"source": list(source.classes), "target": list(target.classes)})
+    return view
 
 
 def digests(split: Split) -> list[bytes]:

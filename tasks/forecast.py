@@ -14,8 +14,8 @@ from graft.core.forecast import Example
 from graft.core.forecast_judge import Judgement
 from tasks import atlas as kept
 from tasks.adapters import files
-from tasks.compare import Plan, glance
 from tasks.domains import Domain
+from tasks.planned import Plan, glance
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:

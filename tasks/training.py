@@ -81,7 +81,7 @@ def kept(workspace: Workspace, stage: str, decides: Any, inputs: Iterable[Path])
         inputs: files and folders that it reads.
     """
     home = workspace.trainings
-    folder = home / f"{stage}-{_key(decides, inputs)}"
+    folder = home / f"{stage}-{key_of(decides, inputs)}"
     for left in home.glob(f"{stage}-*"):
         if left != folder:
             shutil.rmtree(left)
@@ -114,7 +114,7 @@ def shipped_seed(validation_accuracy: dict[str, float]) -> int:
     return int(max(validation_accuracy, key=lambda seed: validation_accuracy[seed]))
 
 
-def _key(decides: Any, inputs: Iterable[Path]) -> str:
+def key_of(decides: Any, inputs: Iterable[Path]) -> str:
     """Of settings, data, code and libraries; the same where a training would go the same way."""
     code = Path(graft.__file__).parent
     found = hashlib.sha256(json.dumps([decides, [version(name) for name in LIBRARIES]], sort_keys=True).encode())

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from graft.commands import refuse
+from graft.commands.options import Engine, On
 
 app = typer.Typer()
 
@@ -31,9 +32,9 @@ Labels = Annotated[
 
 
 @app.command()
-def compare(sources: Sources = None, target: Targets = None, labels: Labels = None) -> None:
+def compare(sources: Sources = None, target: Targets = None, labels: Labels = None, on: On = "local") -> None:
     """Try every source of compare.yaml on the target; what was measured before is not measured again."""
-    _run("compare", sources, target, labels)
+    _run("compare", sources, target, labels, on)
 
 
 @app.command()
@@ -42,7 +43,9 @@ def forecast(sources: Sources = None, target: Targets = None, labels: Labels = N
     _run("forecast", sources, target, labels)
 
 
-def _run(name: str, sources: list[str] | None, targets: list[str] | None, labels: list[str] | None) -> None:
+def _run(
+    name: str, sources: list[str] | None, targets: list[str] | None, labels: list[str] | None, on: Engine = "local"
+) -> None:
     from rich.console import Console
 
     from graft.core import settings
@@ -66,7 +69,7 @@ def _run(name: str, sources: list[str] | None, targets: list[str] | None, labels
 
     with show.Terminal(console) as terminal:
         show.use(terminal)
-        code, problem = flows.start(name, narrowed)
+        code, problem = flows.start(name, narrowed, on)
     if code:
         refuse(problem, code)
     (foretelling if name == "forecast" else compare_page).show(workspace, console)

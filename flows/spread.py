@@ -1,0 +1,132 @@
+"""Jobs spread over an engine's workers, a Prefect task each, until none is due any more.
+
+A job whose worker is lost is done again by another: the engine sees to that. What it made is recorded once, by its
+name in the store.
+"""
+
+import queue
+import time
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+
+from flows import show
+from flows.engines import On, runner
+from flows.train import UNAVAILABLE, Events, failed
+from graft.core.errors import EnvironmentProblem, GateRefused, GraftError
+from graft.hub import bundles, store
+from graft.hub.bucket import Bucket
+from tasks import jobs, works
+from tasks.compare_jobs import Due, Send
+from tasks.jobs import Job
+
+POLL_S = 0.5
+"""How often it is looked for jobs that have become possible."""
+
+
+@task(name="job", persist_result=False, cache_policy=NO_CACHE, retries=0)
+def job(said: dict[str, Any]) -> Any:
+    """Done by a worker of the engine, wherever that is."""
+    one = Job(**said)
+    try:
+        jobs.do(one, works.WORK[one.work])
+    except GraftError as error:
+        return failed(error)
+
+
+def spread(what: str, on: On, folder: Path, due: Callable[[Send], Iterable[Due]]) -> int:
+    """Have all jobs done that are due, and those that become so; how many there were.
+
+    Args:
+        what: the name of the sub-flow, and of its line on the terminal.
+        folder: for what a cluster of this machine keeps while it lives.
+        due: given what sends a folder, says which can be done now and are not done.
+
+    Raises:
+        EnvironmentProblem: no store, no such cluster, or a job's workers died again and again.
+        GateRefused: what a job refused.
+    """
+    engine = runner(on, folder)
+
+    @flow(name=what, task_runner=engine, log_prints=False, persist_result=False)
+    def spreading() -> int:
+        with show.step(f"{what} on {on}"), closing(Bucket(store.known())) as bucket:
+            return _Round(bucket, due, Events(f"{what} on {on}")).run()
+
+    return int(spreading())
+
+
+class _Round:
+    """What is under way."""
+
+    def __init__(self, bucket: Bucket, due: Callable[[Send], Iterable[Due]], tell: Events) -> None:
+        self._bucket, self._due, self._tell = bucket, due, tell
+        self._sent: dict[Path, str] = {}
+        self._going: dict[str, tuple[Any, Due]] = {}
+        self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._done: set[str] = set()
+        self._all = 0
+
+    def run(self) -> int:
+        while True:
+            new = [one for one in self._due(self._send) if one.job.key not in self._going]
+            for one in new:
+                if one.job.key in self._done:
+                    raise RuntimeError(f"{one.job.label} was done and is due again: {one.last} is not among its files")
+                self._start(one)
+            self._tell_how_far()
+            if not new and not self._going:
+                return self._all
+            if not self._going:
+                continue  # all were done by an earlier run, and more may have become possible
+            for key in self._some():
+                self._end(key)
+
+    def _send(self, folder: Path) -> str:
+        if folder not in self._sent:
+            self._sent[folder] = bundles.send(self._bucket, folder)
+        return self._sent[folder]
+
+    def _start(self, one: Due) -> None:
+        self._all += 1
+        if self._collected(one):
+            return  # done by a run that was killed before it put it here
+        future = job.with_options(task_run_name=one.job.label).submit(one.job._asdict())
+        self._going[one.job.key] = (future, one)
+        future.add_done_callback(partial(self._ended_with, one.job.key))
+
+    def _ended_with(self, key: str, future: Any) -> None:
+        self._ended.put(key)
+
+    def _some(self) -> list[str]:
+        """Keys of jobs that have ended meanwhile, one at least."""
+        found = [self._ended.get()]
+        time.sleep(POLL_S)
+        while not self._ended.empty():
+            found.append(self._ended.get())
+        return found
+
+    def _end(self, key: str) -> None:
+        future, one = self._going.pop(key)
+        future.wait()
+        state = future.state
+        if state.is_completed() and self._collected(one):
+            return
+        if state.is_completed() or state.name in (UNAVAILABLE, "Running", "Pending"):
+            said = state.message or "its worker was lost again and again; memory is what most die of"
+            raise EnvironmentProblem(f"{one.job.label}: {said}")
+        raise GateRefused(f"{one.job.label}: {state.message}")
+
+    def _collected(self, one: Due) -> bool:
+        there = jobs.collect(self._bucket, one.job, one.into, one.last)
+        self._done |= {one.job.key} if there else set()
+        return there
+
+    def _tell_how_far(self) -> None:
+        event = {"what": "jobs", "done": self._all - len(self._going), "total": self._all}
+        self._tell(event)

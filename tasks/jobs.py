@@ -1,0 +1,135 @@
+"""Work that is done elsewhere: a job names what it reads in the store, and what it made is found there by the job.
+
+Nothing else is shared with whoever does it. A job that was done is not done again; of two that do the same one at
+once, because a machine was given up too early, the first result stands.
+"""
+
+import hashlib
+import json
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from graft.core.errors import EnvironmentProblem
+from graft.hub import bundles, cache, sealed, store
+from graft.hub.bucket import Bucket, Missing
+from tasks import training
+from tasks.adapters import files
+from tasks.stage import keep_to_itself
+from tasks.workspace import Workspace
+
+RESULTS = f"{bundles.PREFIX}results/"
+
+Work = Callable[[Mapping[str, Path], Mapping[str, Any], Path, Path], None]
+"""Reads folders by name and what is said; keeps what may be resumed in a folder, and leaves what it made in another."""
+
+
+class Job(NamedTuple):
+    """A piece of work, as it travels.
+
+    Attributes:
+        work: which; one of those that the worker knows.
+        label: for people.
+        reads: bundles by name.
+        said: what else decides it, as JSON can hold it.
+        code: `code()` of whoever wants it done.
+    """
+
+    work: str
+    label: str
+    reads: Mapping[str, str]
+    said: Mapping[str, Any]
+    code: str
+
+    @property
+    def key(self) -> str:
+        """The same for whatever comes to the same."""
+        decides = [self.work, dict(self.reads), dict(self.said), self.code]
+        return hashlib.sha256(json.dumps(decides, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+@lru_cache
+def code() -> str:
+    """Names the training code and its libraries; two machines with the same one get the same figures."""
+    return training.key_of([], [])
+
+
+def do(job: Job, work: Work) -> None:
+    """Bring what the job reads, do it, send what it made. Waits while another job is done in this process.
+
+    Raises:
+        EnvironmentProblem: no store is named here, it does not answer, or the code here is not the sender's.
+        GraftError: what `work` raises.
+    """
+    if job.code != code():
+        raise EnvironmentProblem(
+            f"{job.label}: this worker has training code {code()[:12]}, the run has {job.code[:12]}; "
+            "install the same commit and requirements.lock on every machine"
+        )
+    with _ONE_AT_A_TIME, closing(Bucket(store.known())) as bucket:
+        keep_to_itself(Workspace(shelf()))
+        place = shelf() / "jobs" / job.key
+        with _alone(place):
+            if _result(bucket, job):
+                return
+            reads = {name: bundles.fetch(bucket, bundle, shelf() / "bundles") for name, bundle in job.reads.items()}
+            work(reads, job.said, place / "kept", place / "made")
+            made = bundles.send(bucket, place / "made")
+            bucket.create(_key(job), sealed.seal({"bundle": made}))
+        shutil.rmtree(place)
+
+
+def collect(bucket: Bucket, job: Job, into: Path, last: str) -> bool:
+    """Put what a job made into the folder `into`; whether the job is done.
+
+    Args:
+        last: the file that says that the others are there; it is put there last.
+
+    Raises:
+        BadInput: what it made was altered in the store.
+    """
+    found = _result(bucket, job)
+    if found is None:
+        return False
+    folder = bundles.fetch(bucket, found, into.parent / ".came")
+    every = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.name == last)
+    for path in every:
+        with files.written_aside(into / path.relative_to(folder)) as aside:
+            shutil.copyfile(path, aside)
+    shutil.rmtree(folder)
+    return True
+
+
+def shelf() -> Path:
+    """Where this machine keeps what jobs read, and what they are in the middle of: below `GRAFT_CACHE`."""
+    return cache.root() / "spread"
+
+
+def _result(bucket: Bucket, job: Job) -> str | None:
+    try:
+        told = sealed.unseal(bucket.read(_key(job), sealed.MAX_BYTES).data, _key(job))
+    except Missing:
+        return None
+    return str(told["bundle"])
+
+
+def _key(job: Job) -> str:
+    return f"{RESULTS}{job.key}.json"
+
+
+_ONE_AT_A_TIME = threading.Lock()  # networks are shared by the jobs of a process
+
+
+@contextmanager
+def _alone(place: Path) -> Iterator[None]:
+    """While no other process of this machine does the same job; it may have been given up and be at work still."""
+    place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with bundles.locked(place.parent / f".{place.name}.lock"):
+        shutil.rmtree(place / "made", ignore_errors=True)
+        for name in ("kept", "made"):
+            (place / name).mkdir(parents=True, exist_ok=True)
+        yield

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from flows.engines import On
 from graft.core import plugins
 from graft.core.errors import BadInput
 from graft.core.settings import explain
@@ -43,6 +44,7 @@ class Form(BaseModel):
     method: Method
     seeds: Seeds
     at_end: AtEnd
+    on: On = "local"
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> "Form":

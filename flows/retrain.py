@@ -17,6 +17,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Completed
 
 from flows import artifacts, question, turn
+from flows.engines import On
 from flows.form import KEEP, AtEnd, Domain, Form, Labels, Method, Origin, Seeds, Uri
 from flows.question import Question
 from flows.steps import step
@@ -45,6 +46,7 @@ class Job(NamedTuple):
     model: str
     inputs: dict[str, Any]
     at_end: AtEnd
+    on: On
 
 
 def _tell_failure(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
@@ -64,6 +66,7 @@ def retrain(
     method: Method = KEEP,
     seeds: Seeds = 0,
     at_end: AtEnd = "ask",
+    on: On = "local",
 ) -> Any:
     """Train on what is new, in a worktree of its own; publish what passes the gate; then ask a person, or promote.
 
@@ -78,6 +81,7 @@ def retrain(
         method: How the backbone is adapted to the target.
         seeds: How many seeds are compared. 0 is what params.yaml says.
         at_end: ask waits for a person; promote if better moves the last stage; never leaves it where it is.
+        on: Who trains the seeds: processes of this machine, or workers of a Dask or a Ray cluster.
     """
     values = dict(locals())
     try:
@@ -116,7 +120,7 @@ def _begin(place: Workspace, folder: Path, form: Form) -> Job:
     model = names.model(settings_file.load(work.params).data.target.name.lower())
     history = History(place, model)
     history.begin(folder, history.tip())
-    return Job(place, work, model, _fetch(str(folder), history.code()), form.at_end)
+    return Job(place, work, model, _fetch(str(folder), history.code()), form.at_end, form.on)
 
 
 @step
@@ -133,7 +137,7 @@ def _run(job: Job, me: FlowRun) -> State[Any]:
     get_run_logger().info("new: %s", ", ".join(changed) or "what to do at the end")
     remote.connect(job.work)
     forced = {"ingest"} if fetch.origins_changed(job.work, job.inputs["data"]) else set()
-    problem, worked = bring(job.work, STAGES, forced, pull=True)
+    problem, worked = bring(job.work, STAGES, forced, pull=True, on=job.on)
     if problem:
         return problem
     if worked or not job.work.report.exists():

@@ -22,8 +22,7 @@ from graft.core.errors import EnvironmentProblem, GateRefused, GraftError
 from graft.hub import bundles, store
 from graft.hub.bucket import Bucket
 from tasks import jobs, works
-from tasks.compare_jobs import Due, Send
-from tasks.jobs import Job
+from tasks.jobs import Due, Job, Send
 
 POLL_S = 0.5
 """How often it is looked for jobs that have become possible."""

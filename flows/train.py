@@ -12,9 +12,10 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Crashed, Failed
 
 from flows import artifacts, show
+from flows.engines import On
 from graft.core import settings as settings_file
 from graft.core.errors import EnvironmentProblem, GraftError, UsageError, one_line
-from tasks import report
+from tasks import finetune_jobs, report
 from tasks.adapters import dvc, lock
 from tasks.adapters.files import remove_leftovers
 from tasks.choices import Choices
@@ -34,13 +35,14 @@ EXIT_CODES = {REFUSED: 1, UNAVAILABLE: 3, CRASHED: 3}
     description="Reuse the source to learn the target; prove the gain; export.",
     log_prints=False,
 )
-def train(workspace: str = ".", from_stage: Stage | None = None, until: Stage | None = None) -> Any:
+def train(workspace: str = ".", from_stage: Stage | None = None, until: Stage | None = None, on: On = "local") -> Any:
     """Bring every stage up to date.
 
     Args:
         workspace: folder with params.yaml and dvc.yaml.
         from_stage: run this stage again even if nothing changed, and leave earlier ones as they are.
         until: stop after this stage.
+        on: who trains the seeds of finetune: processes of this machine, or workers of a Dask or a Ray cluster.
 
     Returns:
         A Completed state, or a Failed one named Refused (bad input, gate) or Unavailable (environment).
@@ -49,14 +51,14 @@ def train(workspace: str = ".", from_stage: Stage | None = None, until: Stage | 
         place = Workspace.find(Path(workspace))
         choices = Choices.of(settings_file.load(place.params))
         with lock.held(place.lock):
-            return _run(place, choices, from_stage, until)
+            return _run(place, choices, from_stage, until, on)
     except GraftError as error:
         return failed(error)
 
 
-def start(workspace: Path, from_stage: str | None, until: str | None) -> tuple[int, str]:
+def start(workspace: Path, from_stage: str | None, until: str | None, on: On = "local") -> tuple[int, str]:
     """Run the flow in this process: the exit code and, if it is not 0, the one line that says why."""
-    return ended(lambda: train(str(workspace), from_stage, until, return_state=True))
+    return ended(lambda: train(str(workspace), from_stage, until, on, return_state=True))
 
 
 def ended(run: Callable[[], Any]) -> tuple[int, str]:
@@ -82,13 +84,13 @@ def failed(error: GraftError) -> State[Any]:
     return Failed(name=name, message=str(error))
 
 
-def _run(place: Workspace, choices: Choices, first: str | None, last: str | None) -> State[Any]:
+def _run(place: Workspace, choices: Choices, first: str | None, last: str | None, on: On) -> State[Any]:
     planned = plan(first, last)
     remove_leftovers(place.written)
     forced = {first} if first else set()
     if "ingest" in planned and place.origins_record.exists():
         forced |= {"ingest"} if origins_changed(place, fingerprints(choices)) else set()
-    problem, worked = bring(place, planned, forced)
+    problem, worked = bring(place, planned, forced, on=on)
     if problem:
         return problem
     if "export" in planned:
@@ -99,13 +101,14 @@ def _run(place: Workspace, choices: Choices, first: str | None, last: str | None
 
 
 def bring(
-    place: Workspace, planned: Sequence[str], forced: Set[str], pull: bool = False
+    place: Workspace, planned: Sequence[str], forced: Set[str], pull: bool = False, on: On = "local"
 ) -> tuple[State[Any] | None, bool]:
     """Bring the stages up to date, a task each.
 
     Args:
         forced: run these even if nothing changed.
         pull: take what others made from the store.
+        on: who trains the seeds of finetune.
 
     Returns:
         The state of the stage that failed, if one did; and whether any had something to do.
@@ -113,12 +116,22 @@ def bring(
     stale, worked = dvc.stale(place.root), False
     for name in planned:
         due = worked or name in stale or name in forced
+        if due and name == "finetune" and on != "local":
+            _spread(place, on)
         state = STAGE_TASKS[name](str(place.root), due=due, force=name in forced, pull=pull, return_state=True)
         if not state.is_completed():
             ended = Crashed if state.is_crashed() else Failed
             return ended(name=state.name, message=state.message), worked
         worked = worked or state.message != "up to date"
     return None, worked
+
+
+def _spread(place: Workspace, on: On) -> None:
+    """Have finetune's trainings done by an engine's workers; the stage finds them done."""
+    from flows.spread import spread  # which reports as this module does
+
+    settings = settings_file.load(place.params)
+    spread("train seeds", on, place.private / "engine", lambda send: finetune_jobs.due(place, settings, send))
 
 
 def plan(first: str | None, last: str | None) -> list[str]:

@@ -5,27 +5,16 @@ trained at every rate, then the other seeds at the best. What a job made is put 
 which then has nothing left to train, and records the cells.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from tasks import cells, jobs, planned, works
 from tasks.cells import SCRATCH, Bench
 from tasks.domains import Domain
-from tasks.jobs import Job
+from tasks.jobs import Due, Job, Send
 from tasks.planned import Plan
 
 Pair = tuple[Domain | None, Domain]
-Send = Callable[[Path], str]
-"""The bundle of a folder."""
-
-
-class Due(NamedTuple):
-    """A job that can be done now, and where what it makes goes; the file `last` says that it is there."""
-
-    job: Job
-    into: Path
-    last: str
 
 
 def due(ours: Plan, pairs: Sequence[tuple[Domain, Domain]], send: Send) -> Iterator[Due]:

@@ -54,17 +54,17 @@ def finetune(workspace: Workspace, settings: Settings, choices: Choices) -> None
         BadInput: a class has fewer training pictures than `finetune.labels_per_class` or than there are folds.
         GateRefused: a training diverged at every learning rate.
     """
-    tries, seeds = _tries(settings), settings.evaluate.seeds
+    tries, seeds = tries_of(settings), settings.evaluate.seeds
     most = max(len(tries), len(ARMS) * len(seeds))
     with (
-        training.kept(workspace, "finetune", *_decides(workspace, settings)) as kept,
+        training.kept(workspace, "finetune", *decides(workspace, settings)) as kept,
         files.folder_aside(workspace.finetuned) as folder,
         console.progress("finetune") as progress,
         Workers(_train_and_log, Bench(workspace, settings, kept), most) as workers,
     ):
         total = len(tries) + len(ARMS) * len(seeds)
         tried = list(zip(tries, workers.run(tries, training.part(progress, 0, total)), strict=True))
-        chosen = {arm: _best([one for one in tried if one[0].arm == arm]) for arm in ARMS}
+        chosen = {arm: best([one for one in tried if one[0].arm == arm]) for arm in ARMS}
         wanted = [Training(arm, seed, chosen[arm]) for arm in ARMS for seed in seeds]
         final = list(zip(wanted, workers.run(wanted, training.part(progress, len(tries), total)), strict=True))
         for one, history in final:
@@ -82,17 +82,24 @@ def _names(trainings: Sequence[Training], arm: str) -> list[str]:
     return list(dict.fromkeys(one.name for one in trainings if one.arm == arm))
 
 
-def _tries(settings: Settings) -> list[Training]:
+def tries_of(settings: Settings) -> list[Training]:
+    """The trainings that choose each arm's learning rate."""
     section, first = settings.finetune, settings.evaluate.seeds[0]
     numbers: list[int | None] = [*range(section.folds)] or [None]
     return [Training(arm, first, rate, fold) for arm in ARMS for rate in section.learning_rates for fold in numbers]
 
 
-def _decides(workspace: Workspace, settings: Settings) -> tuple[Any, list[Path]]:
+def decides(workspace: Workspace, settings: Settings) -> tuple[Any, list[Path]]:
+    """All that decides the stage's trainings: settings, and files and folders that they read."""
     data, seeds = settings.data.modality.model_dump(), list(settings.evaluate.seeds)
     said = [data, settings.pretrain.backbone.model_dump(), settings.finetune.model_dump(), seeds]
-    packed = [workspace.packed(role, split) for role in ROLES for split in ("train", "validation")]
-    return said, [workspace.classes, workspace.pretrained, *packed]
+    return said, [workspace.classes, *inputs(workspace)]
+
+
+def inputs(workspace: Workspace) -> dict[Path, str]:
+    """Folders that the stage's trainings read, and a name for each."""
+    packed = {workspace.packed(role, split): f"{role}_{split}" for role in ROLES for split in ("train", "validation")}
+    return {workspace.pretrained: "pretrained"} | packed
 
 
 @dataclass(frozen=True)
@@ -220,7 +227,7 @@ def _finished(bench: Bench, model: Any) -> Any:
     return views.averaged(model, bench.choices.modality.module.VIEWS[: section.views])
 
 
-def _best(tried: Sequence[Outcome]) -> float:
+def best(tried: Sequence[Outcome]) -> float:
     """The learning rate with the best validation accuracy, over the folds on average, of those that did not diverge.
 
     Raises:

@@ -26,6 +26,8 @@ RESULTS = f"{bundles.PREFIX}results/"
 
 Work = Callable[[Mapping[str, Path], Mapping[str, Any], Path, Path], None]
 """Reads folders by name and what is said; keeps what may be resumed in a folder, and leaves what it made in another."""
+Send = Callable[[Path], str]
+"""Has a folder in the store; the name of its bundle."""
 
 
 class Job(NamedTuple):
@@ -50,6 +52,14 @@ class Job(NamedTuple):
         """The same for whatever comes to the same."""
         decides = [self.work, dict(self.reads), dict(self.said), self.code]
         return hashlib.sha256(json.dumps(decides, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+class Due(NamedTuple):
+    """A job that can be done now, and where what it makes goes; the file `last` says that it is there."""
+
+    job: Job
+    into: Path
+    last: str
 
 
 @lru_cache

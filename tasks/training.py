@@ -60,12 +60,16 @@ class Kept:
             with cost.metered() as told:
                 yield
         finally:
-            files.write_json(self.folder / f"{name}.cost", asdict(replace(self.cost(name) + told[0], trainings=1)))
+            files.write_json(self.cost_file(name), asdict(replace(self.cost(name) + told[0], trainings=1)))
+
+    def cost_file(self, name: str) -> Path:
+        """The file that says what the training `name` has cost; it is there as soon as it ended, well or not."""
+        return self.folder / f"{name}.cost"
 
     def cost(self, name: str) -> Cost:
         """What the training `name` has cost so far."""
         try:
-            return Cost(**json.loads((self.folder / f"{name}.cost").read_text(encoding="utf-8")))
+            return Cost(**json.loads(self.cost_file(name).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return Cost(trainings=0)
 
@@ -80,15 +84,19 @@ def kept(workspace: Workspace, stage: str, decides: Any, inputs: Iterable[Path])
         decides: the settings that the stage reads, as JSON can hold them.
         inputs: files and folders that it reads.
     """
-    home = workspace.trainings
-    folder = home / f"{stage}-{key_of(decides, inputs)}"
-    for left in home.glob(f"{stage}-*"):
+    folder = kept_in(workspace, stage, decides, inputs)
+    for left in folder.parent.glob(f"{stage}-*"):
         if left != folder:
             shutil.rmtree(left)
     folder.mkdir(parents=True, exist_ok=True)
     files.remove_leftovers([folder])
     yield Kept(folder)
     shutil.rmtree(folder)
+
+
+def kept_in(workspace: Workspace, stage: str, decides: Any, inputs: Iterable[Path]) -> Path:
+    """The folder of `kept`."""
+    return workspace.trainings / f"{stage}-{key_of(decides, inputs)}"
 
 
 def part(progress: Progress, first: int, trainings: int) -> Progress:

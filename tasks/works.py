@@ -8,10 +8,11 @@ from typing import Any
 
 from graft.core.search import settings_of
 from graft.core.sections import Choice, Settings
-from tasks import cells, domains
+from tasks import cells, domains, finetune
 from tasks.adapters import files
 from tasks.cells import Bench, Glance, Job, Learned
 from tasks.jobs import Work
+from tasks.training import Kept
 from tasks.workspace import Workspace
 
 Folders = Mapping[str, Path]
@@ -50,7 +51,26 @@ def look(reads: Folders, said: Said, kept: Path, made: Path) -> None:
     files.write_json(made / LOOK, seen)
 
 
-WORK: dict[str, Work] = {"learn": learn, "cell": cell, "look": look}
+def training(reads: Folders, said: Said, kept: Path, made: Path) -> None:
+    """A training of the stage finetune: what it keeps of one. Only what it cost, if it diverged."""
+    settings, one = settings_of(said["settings"]), finetune.Training(*said["training"])
+    view = Workspace(kept / "view")
+    for place, name in finetune.inputs(view).items():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.unlink(missing_ok=True)
+        place.symlink_to(reads[name])
+    files.write_json(view.classes, said["classes"])
+    bench = finetune.Bench(view, settings, Kept(kept / "trainings"))
+    bench.kept.folder.mkdir(exist_ok=True)
+    bench.__dict__["nets"] = _nets(settings)
+    with bench.kept.metered(one.name):
+        finetune.train_one(bench, one, _nobody)
+    for path in bench.kept.folder.glob(f"{one.name}.*"):
+        if ".state" not in path.suffixes:
+            shutil.copyfile(path, made / path.name)
+
+
+WORK: dict[str, Work] = {"learn": learn, "cell": cell, "look": look, "training": training}
 
 
 def _view(reads: Folders, kept: Path) -> Workspace:

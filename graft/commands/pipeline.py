@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from graft.commands import refuse
+from graft.commands.options import On
 from graft.core.errors import BadInput, UsageError
 
 STAGES = ("ingest", "validate", "extract", "pretrain", "finetune", "evaluate", "curve", "export")
@@ -37,6 +38,7 @@ def run(
     until: Annotated[
         str | None, typer.Option("--until", metavar="STAGE", callback=_stage, help="Stop after this stage.")
     ] = None,
+    on: On = "local",
 ) -> None:
     """Bring the pipeline up to date and show what reuse gained."""
     from rich.console import Console
@@ -63,7 +65,7 @@ def run(
 
     with show.Terminal(console) as terminal:
         show.use(terminal)
-        code, problem = train.start(workspace.root, from_stage, until)
+        code, problem = train.start(workspace.root, from_stage, until, on)
     if code:
         refuse(problem, code)
     if until in (None, "export"):

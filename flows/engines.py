@@ -63,7 +63,7 @@ def _own_dask(folder: Path) -> dict[str, Any]:
         "threads_per_worker": 1,
         "env": {**ONE_THREAD, quiet.LOG: str(folder / "log")},
         "preload": ["tasks.adapters.quiet"],
-        "dashboard_address": None,
+        "dashboard_address": "127.0.0.1:0",
         "local_directory": str(folder),
         "silence_logs": logging.CRITICAL,
     }

@@ -5,12 +5,14 @@ name in the store.
 """
 
 import queue
+import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import closing
+from contextlib import ExitStack, closing
+from contextvars import copy_context
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
@@ -22,7 +24,7 @@ from graft.core.errors import EnvironmentProblem, GateRefused, GraftError
 from graft.hub import bundles, store
 from graft.hub.bucket import Bucket
 from tasks import jobs, works
-from tasks.jobs import Due, Job, Send
+from tasks.jobs import Due, Job, Send, Wire
 
 POLL_S = 0.5
 """How often it is looked for jobs that have become possible."""
@@ -58,6 +60,79 @@ def spread(what: str, on: On, folder: Path, due: Callable[[Send], Iterable[Due]]
             return _Round(bucket, due, Events(f"{what} on {on}")).run()
 
     return int(spreading())
+
+
+class Cluster:
+    """An engine's workers, for whoever gives them one job after the other and listens to each.
+
+    Raises as `engines.runner` does.
+    """
+
+    def __init__(self, on: On, folder: Path) -> None:
+        self._engine, self._bucket = runner(on, folder), Bucket(store.known())
+        self._stack = ExitStack()
+        self._lock, self._sent = threading.Lock(), dict[Path, str]()
+
+    def __enter__(self) -> Self:
+        self._stack.enter_context(closing(self._bucket))
+        self._stack.enter_context(self._engine)
+        self._flow = copy_context()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def send(self, folder: Path) -> str:
+        """The bundle of a folder that does not change."""
+        with self._lock:
+            if folder not in self._sent:
+                self._sent[folder] = bundles.send(self._bucket, folder)
+            return self._sent[folder]
+
+    def run(self, one: Due, on_value: Callable[[float], bool], is_over: Callable[[], bool]) -> bool:
+        """Have the job done and what it made brought here; False if it was stopped.
+
+        Args:
+            on_value: called with all that it tells; true stops it.
+            is_over: asked now and then; true stops it, and nobody waits for that.
+
+        Raises:
+            EnvironmentProblem, GateRefused: as `spread`.
+        """
+        wire, known, stopped = Wire(self._bucket, one.job.key), 0, False
+        ended = threading.Event()
+        named = job.with_options(task_run_name=one.job.label)
+        # as the flow, not as the task that asks: what a task holds need not travel
+        future = self._flow.copy().run(self._engine.submit, named, {"said": one.job._asdict()})
+        future.add_done_callback(lambda _: ended.set())
+        while True:
+            over = ended.wait(POLL_S)
+            for value in wire.told(known):
+                known += 1
+                if on_value(value) and not stopped:
+                    wire.stop()
+                    stopped = True
+            if is_over():
+                wire.stop()
+                return False
+            if over:
+                break
+        if stopped:
+            return False
+        _ended(self._bucket, future, one)
+        return True
+
+
+def _ended(bucket: Bucket, future: Any, one: Due) -> None:
+    """Bring what the job made; or raise what became of it."""
+    future.wait()
+    state = future.state
+    if state.is_completed() and jobs.collect(bucket, one.job, one.into, one.last):
+        return
+    if state.is_completed() or state.name in (UNAVAILABLE, "Running", "Pending"):
+        said = state.message or "its worker was lost again and again; memory is what most die of"
+        raise EnvironmentProblem(f"{one.job.label}: {said}")
+    raise GateRefused(f"{one.job.label}: {state.message}")
 
 
 class _Round:
@@ -112,14 +187,8 @@ class _Round:
 
     def _end(self, key: str) -> None:
         future, one = self._going.pop(key)
-        future.wait()
-        state = future.state
-        if state.is_completed() and self._collected(one):
-            return
-        if state.is_completed() or state.name in (UNAVAILABLE, "Running", "Pending"):
-            said = state.message or "its worker was lost again and again; memory is what most die of"
-            raise EnvironmentProblem(f"{one.job.label}: {said}")
-        raise GateRefused(f"{one.job.label}: {state.message}")
+        _ended(self._bucket, future, one)
+        self._done.add(key)
 
     def _collected(self, one: Due) -> bool:
         there = jobs.collect(self._bucket, one.job, one.into, one.last)

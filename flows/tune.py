@@ -1,7 +1,10 @@
 """tune: settings are tried, a Prefect task per trial; the best and the defaults then meet on draws that had no say."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from prefect import flow, futures, get_run_logger, task
@@ -10,13 +13,17 @@ from prefect.states import Completed, Failed
 from pydantic import Field
 
 from flows import artifacts, show
+from flows.engines import On
+from flows.spread import Cluster
 from flows.train import Events, bring, failed, plan
 from graft.core.errors import GateRefused, GraftError, message
 from graft.core.search import Values
-from tasks import tuned, tuning
-from tasks.adapters import capped, lock
+from tasks import tune_jobs, tuned, tuning
+from tasks.adapters import capped, files, lock
 from tasks.adapters.study import Study, Trial
 from tasks.stage import keep_to_itself
+from tasks.trials import OnScore
+from tasks.tune import Job
 from tasks.tuning import Plan
 from tasks.workspace import Workspace
 
@@ -30,13 +37,14 @@ Wanted = Literal["both", "transfer", "scratch"]
 
 
 @flow(name="tune", log_prints=False)
-def tune(trials: Trials = 0, arms: Wanted = "both", workers: AtOnce = 1) -> Any:
+def tune(trials: Trials = 0, arms: Wanted = "both", workers: AtOnce = 1, on: On = "local") -> Any:
     """Search for better settings, as search.yaml says; params.yaml stays as it is.
 
     Args:
         trials: How many of each arm. 0 is what search.yaml says.
         arms: Which nets are searched for; scratch as often as transfer is what keeps their comparison fair.
         workers: Trials at the same time. A second run shares the search, too.
+        on: Who trains: processes of this machine, or workers of a Dask or a Ray cluster.
     """
     try:
         place = Workspace.find()
@@ -46,7 +54,8 @@ def tune(trials: Trials = 0, arms: Wanted = "both", workers: AtOnce = 1) -> Any:
             return problem
         planned.check()
         studies = {arm: planned.study(arm) for arm in tuning.arms_of(arms)}
-        report = tuned.write(planned, studies, _searched(planned, studies, workers))
+        with _crew(planned, workers, on) as crew:
+            report = tuned.write(planned, studies, _searched(planned, studies, crew))
         artifacts.of_search(place)
         return Completed(message="; ".join(tuned.sentences(report)))
     except GraftError as error:
@@ -59,24 +68,59 @@ def _bring(place: Workspace) -> State[Any] | None:
         return bring(place, plan(None, "pretrain"), set())[0]
 
 
-def _searched(planned: Plan, studies: dict[str, Study], workers: int) -> dict[str, dict[str, list[float]]]:
+@dataclass(frozen=True)
+class Crew:
+    """Who measures trials: processes of this machine, or a cluster's workers; so many at the same time."""
+
+    planned: Plan
+    workers: int
+    cluster: Cluster | None
+
+    def measured(self, study: Study, job: Job, heard: OnScore, times: float = 1.0) -> list[float]:
+        """Macro-F1 in [0, 1] on each fold of each of the job's draws. Raises as `Plan.measured`."""
+        if self.cluster is None:
+            return self.planned.measured(job, self.workers, heard, Events(job.name), times)
+        found: list[float] = []
+
+        def on_value(value: float) -> bool:
+            found.append(value)
+            return heard(sum(found) / len(found), len(found))
+
+        one = tune_jobs.due(self.planned, study.name, job, self.cluster.send, times)
+        if not self.cluster.run(one, on_value, self.planned.over.is_set):
+            if self.planned.over.is_set():
+                raise capped.Interrupted
+            raise capped.Stopped("it does worse than others did after as many folds")
+        return [float(value) for value in files.read_json(one.into / one.last)]
+
+
+@contextmanager
+def _crew(planned: Plan, workers: int, on: On) -> Iterator[Crew]:
+    if on == "local":
+        yield Crew(planned, workers, None)
+        return
+    with Cluster(on, planned.place.private / "engine") as cluster:
+        yield Crew(planned, workers, cluster)
+
+
+def _searched(planned: Plan, studies: dict[str, Study], crew: Crew) -> dict[str, dict[str, list[float]]]:
     """Search for every arm; by arm, how the best and the defaults compare. Whatever ends this ends what it started."""
     try:
         for arm, study in studies.items():
-            _search(planned, study, arm, workers)
-        return {arm: _compare(planned, study, arm, workers) for arm, study in studies.items()}
+            _search(planned, study, arm, crew)
+        return {arm: _compare(planned, study, arm, crew) for arm, study in studies.items()}
     finally:
         planned.over.set()  # threads that wait for a trial would keep an interrupted command alive
 
 
-def _search(planned: Plan, study: Study, arm: str, workers: int) -> None:
+def _search(planned: Plan, study: Study, arm: str, crew: Crew) -> None:
     """Take trial after trial until as many as are wanted have ended, here or in another worker."""
     going: list[Any] = []
     while True:
-        share, trial = study.take() if len(going) < workers else ("others at work", None)
+        share, trial = study.take() if len(going) < crew.workers else ("others at work", None)
         if trial:
             planned.require_same()
-            going.append(_trial(planned, study, arm, trial, workers).submit())
+            going.append(_trial(planned, study, arm, trial, crew).submit())
         elif share == "done" and not going:
             return
         elif going:
@@ -85,7 +129,7 @@ def _search(planned: Plan, study: Study, arm: str, workers: int) -> None:
             time.sleep(POLL_S)
 
 
-def _trial(planned: Plan, study: Study, arm: str, taken: Trial, workers: int) -> Any:
+def _trial(planned: Plan, study: Study, arm: str, taken: Trial, crew: Crew) -> Any:
     """The task that measures a trial."""
     name = f"{arm}-{taken.number}"
     folds = planned.search.folds * planned.search.seeds
@@ -94,7 +138,7 @@ def _trial(planned: Plan, study: Study, arm: str, taken: Trial, workers: int) ->
     def trial() -> State[Any]:
         get_run_logger().info("%s: %s", name, dict(taken.values))
         job = planned.job(study, name, arm, taken.values, planned.seeds, str(taken.first))
-        state = _measured(taken, name, lambda: planned.measured(job, workers, heard, Events(name)))
+        state = _measured(taken, name, lambda: crew.measured(study, job, heard))
         planned.forget(job)
         return state
 
@@ -130,7 +174,7 @@ def _measured(taken: Trial, name: str, work: Callable[[], list[float]]) -> State
         show.current.ended(name, f"{how}, {time.monotonic() - begun:.0f} s")
 
 
-def _compare(planned: Plan, study: Study, arm: str, workers: int) -> dict[str, list[float]]:
+def _compare(planned: Plan, study: Study, arm: str, crew: Crew) -> dict[str, list[float]]:
     """By `best` and `defaults`, what each comes to on every fresh draw.
 
     Raises:
@@ -140,9 +184,9 @@ def _compare(planned: Plan, study: Study, arm: str, workers: int) -> dict[str, l
     sides: dict[str, Values] = {"best": best.values, "defaults": study.facts["defaults"]}
     going: dict[str, Any] = {}
     for which, values in sides.items():
-        if len(going) == workers:
+        if len(going) == crew.workers:
             next(iter(going.values())).wait()
-        going[which] = _fresh(planned, study, arm, which, values, workers).submit()
+        going[which] = _fresh(planned, study, arm, which, values, crew).submit()
     found = {}
     for which, future in going.items():
         future.wait()
@@ -152,7 +196,11 @@ def _compare(planned: Plan, study: Study, arm: str, workers: int) -> dict[str, l
     return found
 
 
-def _fresh(planned: Plan, study: Study, arm: str, which: str, values: Values, workers: int) -> Any:
+def _measured_whole(crew: Crew, study: Study, job: Job, times: float) -> list[float]:
+    return crew.measured(study, job, lambda mean, done: False, times)
+
+
+def _fresh(planned: Plan, study: Study, arm: str, which: str, values: Values, crew: Crew) -> Any:
     """The task that measures settings on draws which had no say."""
     name = f"{arm}-{which}"
 
@@ -161,7 +209,7 @@ def _fresh(planned: Plan, study: Study, arm: str, which: str, values: Values, wo
         show.current.started(name)
         how = "interrupted"
         try:
-            found = planned.on_fresh(study, which, values, workers, Events(name))
+            found = planned.on_fresh(study, which, values, partial(_measured_whole, crew, study))
             how = f"macro-F1 {100 * sum(found) / len(found):.1f} % on fresh draws"
             return found
         except GraftError as error:

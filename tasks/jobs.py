@@ -22,10 +22,9 @@ from tasks.adapters import files
 from tasks.stage import keep_to_itself
 from tasks.workspace import Workspace
 
-RESULTS = f"{bundles.PREFIX}results/"
-
-Work = Callable[[Mapping[str, Path], Mapping[str, Any], Path, Path], None]
-"""Reads folders by name and what is said; keeps what may be resumed in a folder, and leaves what it made in another."""
+RESULTS, TOLD = f"{bundles.PREFIX}results/", f"{bundles.PREFIX}told/"
+STOP = "stop"
+MOST_TOLD = 1000
 Send = Callable[[Path], str]
 """Has a folder in the store; the name of its bundle."""
 
@@ -52,6 +51,58 @@ class Job(NamedTuple):
         """The same for whatever comes to the same."""
         decides = [self.work, dict(self.reads), dict(self.said), self.code]
         return hashlib.sha256(json.dumps(decides, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+class Desk(NamedTuple):
+    """What a worker has before it.
+
+    Attributes:
+        reads: the bundles' folders by name; not to be changed.
+        said: what else decides the job.
+        kept: a folder for what may be resumed after a kill.
+        made: an empty folder for what it makes.
+        wire: to whoever gave the job.
+    """
+
+    reads: Mapping[str, Path]
+    said: Mapping[str, Any]
+    kept: Path
+    made: Path
+    wire: "Wire"
+
+
+Work = Callable[[Desk], None]
+
+
+class Wire:
+    """What is said between a job at work and whoever gave it, through the store: values in order, and that it may stop.
+
+    What a job tells when it is done again after its worker was lost is what it told before.
+    """
+
+    def __init__(self, bucket: Bucket, key: str) -> None:
+        self._bucket, self._prefix = bucket, f"{TOLD}{key}/"
+
+    def tell(self, number: int, value: float) -> None:
+        """The value of step `number`, from 0 on."""
+        self._bucket.create(f"{self._prefix}{number:04}", json.dumps(value).encode())
+
+    def told(self, known: int = 0) -> list[float]:
+        """Values of the steps from `known` on, as far as they were told in order."""
+        there, found = set(self._bucket.keys(self._prefix)), []
+        for number in range(known, MOST_TOLD):
+            if (key := f"{self._prefix}{number:04}") not in there:
+                break
+            found.append(float(json.loads(self._bucket.read(key, 100).data)))
+        return found
+
+    def stop(self) -> None:
+        """Whoever gave the job wants no more of it."""
+        self._bucket.create(f"{self._prefix}{STOP}", b"")
+
+    def is_stopped(self) -> bool:
+        """Whether that was said."""
+        return f"{self._prefix}{STOP}" in self._bucket.keys(f"{self._prefix}{STOP}")
 
 
 class Due(NamedTuple):
@@ -87,7 +138,7 @@ def do(job: Job, work: Work) -> None:
             if _result(bucket, job):
                 return
             reads = {name: bundles.fetch(bucket, bundle, shelf() / "bundles") for name, bundle in job.reads.items()}
-            work(reads, job.said, place / "kept", place / "made")
+            work(Desk(reads, job.said, place / "kept", place / "made", Wire(bucket, job.key)))
             made = bundles.send(bucket, place / "made")
             bucket.create(_key(job), sealed.seal({"bundle": made}))
         shutil.rmtree(place)

@@ -3,9 +3,7 @@
 import hashlib
 import json
 import math
-import os
 import shutil
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,12 +16,12 @@ import numpy as np
 from graft.core import search as search_file
 from graft.core import settings as settings_file
 from graft.core.dataset import draw_per_class
-from graft.core.errors import BadInput, GateRefused, UsageError, one_line
+from graft.core.errors import BadInput, UsageError, one_line
 from graft.core.folds import folds
-from graft.core.processes import usable_cores
 from graft.core.search import Arm, Search, Values, placed, settings_of
 from graft.core.sections import Settings
-from tasks.adapters import arrays, capped, console, files, lock
+from tasks import trials
+from tasks.adapters import arrays, capped, files, lock
 from tasks.adapters.study import Study
 from tasks.choices import Choices
 from tasks.tune import Job
@@ -34,9 +32,7 @@ FIRST_FRESH = 1000
 """Seeds from here on draw the labels that had no say in the search."""
 
 PATIENCE_S = 86_400.0  # of whoever waits for the comparison that another worker is at
-
-OnScore = Callable[[float, int], bool]
-OnEvent = Callable[[dict[str, Any]], None]
+Measure = Callable[[Job, float], list[float]]
 
 
 @dataclass(frozen=True)
@@ -168,7 +164,9 @@ class Plan:
         decides = [settings.seed, settings.data.modality.model_dump(), settings.pretrain.model_dump(mode="json")]
         return hashlib.sha256(json.dumps([decides, self._data], sort_keys=True).encode()).hexdigest()[:24]
 
-    def measured(self, job: Job, workers: int, on_score: OnScore, on_event: OnEvent, times: float = 1.0) -> list[float]:
+    def measured(
+        self, job: Job, workers: int, on_score: trials.OnScore, on_event: trials.OnEvent, times: float = 1.0
+    ) -> list[float]:
         """Macro-F1 in [0, 1] on each fold of each of the job's draws, measured in a process of its own.
 
         Args:
@@ -181,42 +179,24 @@ class Plan:
             capped.Stopped: `on_score` said so.
             GateRefused: it failed; the text says why.
         """
-        folder = Path(job.kept)
-        folder.mkdir(parents=True, exist_ok=True)
-        files.write_json(folder / "job.json", job._asdict())
-        found: list[float] = []
-        said: list[str] = []
+        listener = trials.Listener([], on_score, on_event)
+        trials.measure(self.place, job, self.limits(times), trials.environment(workers), listener, self.over.is_set)
+        return listener.found
 
-        def read(line: str) -> None:
-            event = console.parse(line)
-            if event is None:
-                said.append(line)
-            elif event["event"] == "error":
-                said.append(str(event["message"]))
-            elif event["event"] == "score":
-                found.append(float(event["macro_f1"]))
-                if on_score(float(np.mean(found)), len(found)):
-                    raise capped.Stopped("it does worse than others did after as many folds")
-            else:
-                on_event(event)
-
+    def limits(self, times: float = 1.0) -> capped.Limits:
+        """The caps of search.yaml, its minutes so many times."""
         caps = self.search.caps
-        limits = capped.Limits(seconds=60 * caps.minutes * times, memory_mb=caps.memory_mb)
-        command = [sys.executable, "-m", "tasks.tune", str(folder / "job.json")]
-        code = capped.run(command, self.place.root, _environment(workers), limits, read, self.over.is_set)
-        if code < 0:
-            raise GateRefused(f"its process was killed (signal {-code}), for want of memory most likely")
-        if code or len(found) < len(job.seeds) * job.folds:
-            last = next((line for line in reversed(said) if line.strip()), "it ended without a word")
-            raise GateRefused(one_line(last, 500))
-        return found
+        return capped.Limits(seconds=60 * caps.minutes * times, memory_mb=caps.memory_mb)
 
     def forget(self, job: Job) -> None:
         """Remove what a job that is over has kept."""
         shutil.rmtree(job.kept, ignore_errors=True)
 
-    def on_fresh(self, study: Study, which: str, values: Values, workers: int, on_event: OnEvent) -> list[float]:
+    def on_fresh(self, study: Study, which: str, values: Values, measure: Measure) -> list[float]:
         """Mean macro-F1 of settings on each of the fresh draws; measured once, whoever asks.
+
+        Args:
+            measure: what `measured` does, here or elsewhere; given the job and how often the caps' minutes it may take.
 
         Raises:
             GateRefused: it failed or took more than the caps allow.
@@ -231,7 +211,7 @@ class Plan:
             if not file.exists():
                 rates = settings_of(job.settings).finetune.learning_rates
                 times = len(rates) * len(self.fresh) / len(self.seeds)
-                found = self.measured(job, workers, lambda mean, done: False, on_event, times)
+                found = measure(job, times)
                 each = np.array(found).reshape(len(self.fresh), self.search.folds).mean(axis=1)
                 files.write_json(file, [float(one) for one in each])
                 self.forget(job)
@@ -265,12 +245,6 @@ def arms_of(name: str) -> tuple[str, ...]:
     if name not in ("both", *ARMS):
         raise UsageError(f"--arm is {one_line(name, 40)!r}; both, transfer or scratch would do")
     return ARMS if name == "both" else (name,)
-
-
-def _environment(workers: int) -> dict[str, str]:
-    threads = str(max(1, usable_cores() // workers))
-    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
-    return {**os.environ, **dict.fromkeys(names, threads), console.EVENTS: "1", "PYTHONUNBUFFERED": "1"}
 
 
 def _without(mapping: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:

@@ -2,83 +2,110 @@
 
 import json
 import shutil
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from graft.core.search import settings_of
 from graft.core.sections import Choice, Settings
-from tasks import cells, domains, finetune
-from tasks.adapters import files
+from tasks import cells, domains, finetune, jobs, trials, tune
+from tasks.adapters import capped, files
 from tasks.cells import Bench, Glance, Job, Learned
-from tasks.jobs import Work
+from tasks.jobs import Desk, Work
 from tasks.training import Kept
 from tasks.workspace import Workspace
 
-Folders = Mapping[str, Path]
-Said = Mapping[str, Any]
-
-FACTS, LOOK = "facts.json", "look.json"
+FACTS, LOOK, SCORES = "facts.json", "look.json", "scores.json"
 _networks: dict[str, dict[str, Any]] = {}
 """By settings that shape a network; those of one process are traced once for all its jobs."""
 
 
-def learn(reads: Folders, said: Said, kept: Path, made: Path) -> None:
+def learn(desk: Desk) -> None:
     """A net learns a source: nets/BACKBONE.keras and facts.json. Raises as `cells.learn` does."""
-    settings, folder = settings_of(said["settings"]), kept / "learned"
+    folder = desk.kept / "learned"
     (folder / "nets").mkdir(parents=True, exist_ok=True)
-    cells.learn(None, Learned(str(said["name"]), _view(reads, kept), settings, folder), _nobody)
-    shutil.copytree(folder / "nets", made / "nets")
-    shutil.copyfile(folder / FACTS, made / FACTS)
+    cells.learn(None, Learned(str(desk.said["name"]), _domains(desk), _settings(desk), folder), _nobody)
+    shutil.copytree(folder / "nets", desk.made / "nets")
+    shutil.copyfile(folder / FACTS, desk.made / FACTS)
 
 
-def cell(reads: Folders, said: Said, kept: Path, made: Path) -> None:
+def cell(desk: Desk) -> None:
     """A training on a target, and its answers to the test rows: the file that `cells.train` leaves.
 
     One that also helps to choose its row's learning rate leaves it under both names.
     """
-    settings, job = settings_of(said["settings"]), Job(*said["job"])
-    methods = [Choice.model_validate(one) for one in said["methods"]]
-    bench = Bench(_view(reads, kept), settings, methods, kept / "trainings", _nets(settings))
+    settings, job = _settings(desk), Job(*desk.said["job"])
+    methods = [Choice.model_validate(one) for one in desk.said["methods"]]
+    bench = Bench(_domains(desk), settings, methods, desk.kept / "trainings", _nets(settings))
     cells.train(bench, job, _nobody)
-    for one in {job, job._replace(asked=False)} if said["chooses"] else {job}:
-        shutil.copyfile(bench.record(job), made / bench.record(one).name)
+    for one in {job, job._replace(asked=False)} if desk.said["chooses"] else {job}:
+        shutil.copyfile(bench.record(job), desk.made / bench.record(one).name)
 
 
-def look(reads: Folders, said: Said, kept: Path, made: Path) -> None:
+def look(desk: Desk) -> None:
     """What a source's features say of a target: look.json."""
-    seen = cells.look(None, Glance(_view(reads, kept), settings_of(said["settings"])), _nobody)
-    files.write_json(made / LOOK, seen)
+    files.write_json(desk.made / LOOK, cells.look(None, Glance(_domains(desk), _settings(desk)), _nobody))
 
 
-def training(reads: Folders, said: Said, kept: Path, made: Path) -> None:
+def training(desk: Desk) -> None:
     """A training of the stage finetune: what it keeps of one. Only what it cost, if it diverged."""
-    settings, one = settings_of(said["settings"]), finetune.Training(*said["training"])
-    view = Workspace(kept / "view")
-    for place, name in finetune.inputs(view).items():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.unlink(missing_ok=True)
-        place.symlink_to(reads[name])
-    files.write_json(view.classes, said["classes"])
-    bench = finetune.Bench(view, settings, Kept(kept / "trainings"))
+    settings, one = _settings(desk), finetune.Training(*desk.said["training"])
+    bench = finetune.Bench(_packed(desk), settings, Kept(desk.kept / "trainings"))
     bench.kept.folder.mkdir(exist_ok=True)
     bench.__dict__["nets"] = _nets(settings)
     with bench.kept.metered(one.name):
         finetune.train_one(bench, one, _nobody)
     for path in bench.kept.folder.glob(f"{one.name}.*"):
         if ".state" not in path.suffixes:
-            shutil.copyfile(path, made / path.name)
+            shutil.copyfile(path, desk.made / path.name)
 
 
-WORK: dict[str, Work] = {"learn": learn, "cell": cell, "look": look, "training": training}
+def trial(desk: Desk) -> None:
+    """A trial of a search, in a process of its own: scores.json, and each fold's score on the wire as it comes.
+
+    Raises:
+        capped.Stopped: whoever gave it wants no more of it.
+        GateRefused: as `trials.measure`.
+    """
+    view = _packed(desk)
+    (view.root / "dvc.yaml").write_text("stages: {}\n", encoding="utf-8")  # what tells a workspace
+    view.params.write_text(json.dumps(desk.said["job"]["settings"]), encoding="utf-8")
+    own = desk.said["backbone"]
+    pretrained = str(jobs.shelf() / "pretrained" / own) if own else ""
+    job = tune.Job(**desk.said["job"])._replace(kept=str(desk.kept / "trial"), pretrained=pretrained)
+
+    def heard(mean: float, done: int) -> bool:
+        desk.wire.tell(done - 1, found[done - 1])
+        return desk.wire.is_stopped()
+
+    found: list[float] = []
+    limits = capped.Limits(**desk.said["limits"])
+    trials.measure(view, job, limits, trials.environment(1), trials.Listener(found, heard))
+    files.write_json(desk.made / SCORES, found)
 
 
-def _view(reads: Folders, kept: Path) -> Workspace:
+WORK: dict[str, Work] = {"learn": learn, "cell": cell, "look": look, "training": training, "trial": trial}
+
+
+def _settings(desk: Desk) -> Settings:
+    return settings_of(desk.said["settings"])
+
+
+def _domains(desk: Desk) -> Workspace:
     """A workspace with both domains; without a source the target stands in its place, as no net reads it then."""
+    reads, own = desk.reads, desk.kept / "learned"
     target = domains.open_domain(reads["target"])
     source = domains.open_domain(reads["source"]) if "source" in reads else target
-    nets = reads["net"] / "nets" if "net" in reads else kept / "learned" / "nets"
-    return domains.shown(kept / "view", source, target, nets)
+    return domains.shown(desk.kept / "view", source, target, reads.get("net", own) / "nets")
+
+
+def _packed(desk: Desk) -> Workspace:
+    """A workspace with what trainings on the target read of another one."""
+    view = Workspace(desk.kept / "view")
+    for place, name in finetune.inputs(view).items():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.unlink(missing_ok=True)
+        place.symlink_to(desk.reads[name])
+    files.write_json(view.classes, desk.said["classes"])
+    return view
 
 
 def _nets(settings: Settings) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from graft.commands import refuse
+from graft.commands.options import On
 
 app = typer.Typer()
 
@@ -17,6 +18,7 @@ def tune(
         str, typer.Option("--arm", metavar="ARM", help="both, transfer or scratch.", show_default=True)
     ] = "both",
     workers: Annotated[int, typer.Option("--workers", min=1, max=64, help="Trials at the same time.")] = 1,
+    on: On = "local",
     assignments: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting in params.yaml first; may be repeated."),
@@ -51,7 +53,7 @@ def tune(
     with show.Terminal(console) as terminal:
         show.use(terminal)
         wanted = "both" if len(arms) > 1 else arms[0]
-        code, problem = train.ended(lambda: flow.tune(trials, wanted, workers, return_state=True))
+        code, problem = train.ended(lambda: flow.tune(trials, wanted, workers, on, return_state=True))
     if code:
         refuse(problem, code)
     tuned.show(workspace, console)

@@ -1,6 +1,6 @@
 """Jobs through a real store: done once, whoever does them; and refused where the figures would differ."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from graft.core.errors import EnvironmentProblem, GateRefused
 from graft.hub import bundles
 from graft.hub.bucket import Bucket
 from tasks import jobs
-from tasks.jobs import Job
+from tasks.jobs import Desk, Job, Wire
 from tests.hub import little_release
 
 
@@ -29,9 +29,9 @@ def job(bucket: Bucket, tmp_path: Path) -> Job:
     return Job("shout", "a shout", {"words": bundles.send(bucket, tmp_path / "words")}, {"times": 2}, jobs.code())
 
 
-def shout(reads: Mapping[str, Path], said: Mapping[str, Any], kept: Path, made: Path) -> None:
-    (made / "said").write_text((reads["words"] / "text").read_text().upper() * said["times"])
-    (made / "done").write_text("")
+def shout(desk: Desk) -> None:
+    (desk.made / "said").write_text((desk.reads["words"] / "text").read_text().upper() * desk.said["times"])
+    (desk.made / "done").write_text("")
 
 
 def test_what_a_job_made_comes_with_its_last_file_last(bucket: Bucket, job: Job, tmp_path: Path) -> None:
@@ -45,9 +45,9 @@ def test_what_a_job_made_comes_with_its_last_file_last(bucket: Bucket, job: Job,
 def test_a_job_that_was_done_is_not_done_again(bucket: Bucket, job: Job, tmp_path: Path) -> None:
     times: list[int] = []
 
-    def counted(*arguments: Any) -> None:
+    def counted(desk: Desk) -> None:
         times.append(1)
-        shout(*arguments)
+        shout(desk)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: jobs.do(job, counted), range(4)))
@@ -55,13 +55,13 @@ def test_a_job_that_was_done_is_not_done_again(bucket: Bucket, job: Job, tmp_pat
 
 
 def test_what_was_kept_of_a_job_that_broke_off_is_there_when_it_is_done_again(bucket: Bucket, job: Job) -> None:
-    def breaks_off(reads: Mapping[str, Path], said: Mapping[str, Any], kept: Path, made: Path) -> None:
-        (kept / "half").write_text("")
-        (made / "half").write_text("")
+    def breaks_off(desk: Desk) -> None:
+        (desk.kept / "half").write_text("")
+        (desk.made / "half").write_text("")
         raise GateRefused("it broke off")
 
-    def goes_on(reads: Mapping[str, Path], said: Mapping[str, Any], kept: Path, made: Path) -> None:
-        assert (kept / "half").exists() and not list(made.iterdir())
+    def goes_on(desk: Desk) -> None:
+        assert (desk.kept / "half").exists() and not list(desk.made.iterdir())
 
     with pytest.raises(GateRefused, match="it broke off"):
         jobs.do(job, breaks_off)
@@ -84,3 +84,16 @@ def test_without_a_store_it_says_so(no_aws: None, job: Job, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     with pytest.raises(EnvironmentProblem, match="no store is named; set GRAFT_BUCKET"):
         jobs.do(job, shout)
+
+
+def test_what_is_told_comes_in_order_and_that_it_may_stop_is_heard(bucket: Bucket, job: Job) -> None:
+    worker, giver = Wire(bucket, job.key), Wire(bucket, job.key)
+    assert giver.told() == [] and not worker.is_stopped()
+    worker.tell(0, 0.25)
+    worker.tell(2, 0.75)  # as if the one before were on its way still
+    assert giver.told() == [0.25]
+    worker.tell(1, 0.5)
+    worker.tell(0, 0.25)  # done again after its worker was lost
+    assert giver.told(1) == [0.5, 0.75] and giver.told(3) == []
+    giver.stop()
+    assert worker.is_stopped() and giver.told() == [0.25, 0.5, 0.75]

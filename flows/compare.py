@@ -9,7 +9,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from pydantic import Field
 
-from flows import artifacts, show
+from flows import artifacts, engines, show
 from flows.engines import On
 from flows.spread import spread
 from flows.steps import step
@@ -75,6 +75,7 @@ def _run(narrowed: Narrowed, rest: Any, on: On = "local") -> State[Any]:
     try:
         place = Workspace.find()
         keep_to_itself(place)
+        engines.require(on)
         settings = settings_file.load(place.params)
         if rest is _foretold and not narrowed.labels:
             narrowed = narrowed._replace(labels=(settings.finetune.labels_per_class,))

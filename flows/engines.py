@@ -6,6 +6,9 @@ cores is started, and ends with the run.
 
 import logging
 import os
+import re
+import socket
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,9 +19,35 @@ from tasks.adapters import quiet
 
 On = Literal["local", "dask", "ray"]
 ADDRESS = {"dask": "DASK_SCHEDULER_ADDRESS", "ray": "RAY_ADDRESS"}
-CONNECT_S = 20
+EXAMPLE = {"dask": "tcp://scheduler:8786", "ray": "ray://head:10001"}
+NEEDS = {"dask": ("distributed", "prefect_dask"), "ray": ("ray", "prefect_ray")}
+CONNECT_S = 10
+_ADDRESS = re.compile(r"(?:[a-z]+://)?([A-Za-z0-9_.-]+|\[[0-9a-f:]+\]):([0-9]{1,5})")
 ONE_THREAD = {name: "1" for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")}
 MOST = 1_000
+
+
+def require(on: On) -> None:
+    """Look whether tasks can run there, before anything else is done.
+
+    Raises:
+        EnvironmentProblem: the engine is not installed, nothing answers at its address, or no store is named.
+    """
+    if on == "local":
+        return
+    store.known()  # what jobs read and make travels through it
+    if any(find_spec(name) is None for name in NEEDS[on]):
+        raise EnvironmentProblem(f"--on {on} needs an extra that is not installed here; install graft[{on}]")
+    address = os.environ.get(ADDRESS[on], "")
+    if address in ("", "auto"):
+        return
+    named = _ADDRESS.fullmatch(address)
+    if not named:
+        raise EnvironmentProblem(f"{ADDRESS[on]} is {one_line(address, 100)!r}; {EXAMPLE[on]} is what one looks like")
+    try:
+        socket.create_connection((named[1].strip("[]"), int(named[2])), CONNECT_S).close()
+    except (OSError, OverflowError) as error:
+        raise _no_answer(on, address, error) from None
 
 
 def runner(on: On, folder: Path) -> Any:
@@ -28,15 +57,12 @@ def runner(on: On, folder: Path) -> Any:
         folder: where a cluster of this machine may keep what it spills.
 
     Raises:
-        EnvironmentProblem: the engine is not installed, its cluster does not answer, or no store is named.
+        EnvironmentProblem: as `require`; or what answers there is no such cluster, or one without workers.
     """
-    known = store.known()  # what jobs read and make travels through it
-    os.environ |= store.environment(known)
+    require(on)
+    os.environ |= store.environment(store.known())
     address = os.environ.get(ADDRESS[on], "")
-    try:
-        return _dask(address, folder) if on == "dask" else _ray(address)
-    except ImportError as error:
-        raise EnvironmentProblem(f"--on {on} needs {error.name}; install graft[{on}]") from None
+    return _dask(address, folder) if on == "dask" else _ray(address)
 
 
 def _dask(address: str, folder: Path) -> Any:

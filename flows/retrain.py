@@ -16,7 +16,7 @@ from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Completed
 
-from flows import artifacts, question, turn
+from flows import artifacts, engines, question, turn
 from flows.engines import On
 from flows.form import KEEP, AtEnd, Domain, Form, Labels, Method, Origin, Seeds, Uri
 from flows.question import Question
@@ -92,6 +92,7 @@ def retrain(
         if place.question(str(me.id)).exists():
             return _answered(place, me)
         form = Form.of(values)
+        engines.require(form.on)
         if form.at_end == "ask" and me.deployment_id is None:
             raise BadInput(
                 "form.at_end is ask, and only a run that a worker started can wait; choose promote if better, or never"

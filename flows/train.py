@@ -11,7 +11,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Crashed, Failed
 
-from flows import artifacts, show
+from flows import artifacts, engines, show
 from flows.engines import On
 from graft.core import settings as settings_file
 from graft.core.errors import EnvironmentProblem, GraftError, UsageError, one_line
@@ -50,6 +50,7 @@ def train(workspace: str = ".", from_stage: Stage | None = None, until: Stage | 
     try:
         place = Workspace.find(Path(workspace))
         choices = Choices.of(settings_file.load(place.params))
+        engines.require(on)
         with lock.held(place.lock):
             return _run(place, choices, from_stage, until, on)
     except GraftError as error:

@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from flows import artifacts, show
+from flows import artifacts, engines, show
 from flows.engines import On
 from flows.spread import Cluster
 from flows.train import Events, bring, failed, plan
@@ -49,6 +49,7 @@ def tune(trials: Trials = 0, arms: Wanted = "both", workers: AtOnce = 1, on: On 
     try:
         place = Workspace.find()
         keep_to_itself(place)
+        engines.require(on)
         planned = Plan.of(place, trials)
         if problem := _bring(place):
             return problem

@@ -125,6 +125,18 @@ class Place:
                 timeout=timeout,
             )
 
+    def begin(self, *command: str) -> "subprocess.Popen[bytes]":
+        """Start a program here on one core, for a test that disturbs it; what it says comes through a pipe."""
+        with one_core():
+            return subprocess.Popen(
+                [str(BIN / command[0]), *command[1:]],
+                cwd=self.root,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+
     def graft(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self.run("graft", *arguments)
 

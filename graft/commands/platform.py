@@ -1,11 +1,13 @@
 """The commands that start, stop and show what the pipeline stands on."""
 
 import shlex
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from graft.commands import refuse
+from graft.commands.options import On
 from graft.core import errors
 
 app = typer.Typer()
@@ -87,3 +89,42 @@ def start(
         ended = starting.follow(server, run, lambda line: print(line, flush=True))
         if problem := starting.problem(ended):
             refuse(errors.message(problem), problem.exit_code)
+
+
+@app.command()
+def retrain(
+    targets: Annotated[
+        list[str] | None, typer.Argument(metavar="[TARGET]...", help="Of compare.yaml; all unless named.")
+    ] = None,
+    at_end: Annotated[
+        str, typer.Option("--at-end", metavar="WHAT", help="ask, promote if better, or never.")
+    ] = "promote if better",
+    on: On = "local",
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the runs to their ends.")] = False,
+) -> None:
+    """Start a retraining for each target of compare.yaml, for Prefect's workers to take.
+
+    With --wait, exit code 3: one crashed; 1: one was refused.
+    """
+    from graft.core import matrix
+    from infra import start as starting
+    from infra.server import Server
+    from tasks.workspace import Workspace
+
+    place = Workspace.find()
+    wanted = matrix.load(place.matrix).retrained(targets or [])
+    server = Server(place.root)
+    runs = {}
+    for name, fields in wanted.items():
+        given = {**fields, "at_end": at_end, "on": on}
+        runs[name] = starting.start(server, "retrain", [f"{key}={value}" for key, value in given.items()])
+        print(f"{name}: run {runs[name]['name']}  {starting.page(server, runs[name])}", flush=True)
+    ended = [starting.follow(server, run, partial(_say, name)) for name, run in runs.items()] if wait else []
+    problems = [found for run in ended if (found := starting.problem(run))]
+    if problems:
+        worst = max(problems, key=lambda one: one.exit_code)
+        refuse(errors.message(worst), worst.exit_code)
+
+
+def _say(name: str, line: str) -> None:
+    print(f"{name}: {line}", flush=True)

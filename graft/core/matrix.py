@@ -107,6 +107,18 @@ class Matrix(Section):
             }
         )
 
+    def retrained(self, named: Sequence[str]) -> dict[str, dict[str, str]]:
+        """By target, all unless some are named: the fields of the form that starts its retraining.
+
+        Raises:
+            UsageError: a target is not among its own.
+            BadInput: it has none, or the origin of one has options that the form does not take.
+        """
+        targets = self.only((), named, ()).targets
+        if not targets:
+            raise BadInput("compare.yaml names no targets; list them there, each with its origin, as under sources")
+        return {name: {"target": name, **_fields(name, one.origin)} for name, one in targets.items()}
+
     def needed(self, declared: "Matrix") -> list[str]:
         """Sources with an origin of their own that are compared here, or are part of one that is."""
         parts = {part for one in self.sources.values() for part in one.mix}
@@ -129,6 +141,17 @@ class Matrix(Section):
             if one.origin is None
             or Domain(name=source, origin=one.origin) != Domain(name=target, origin=learned.origin)
         ]
+
+
+def _fields(name: str, origin: Choice) -> dict[str, str]:
+    place = next((key for key in ("uri", "root") if key in origin.options), None)
+    if more := [key for key in origin.options if key != place]:
+        raise BadInput(
+            f"compare.yaml: targets.{name}.origin has {more[0]}; a retraining takes an origin's name and its place, "
+            "the rest is as params.yaml says"
+        )
+    said = {"target_origin": origin.name}
+    return said | ({"target_uri": str(origin.options[place])} if place else {})
 
 
 def load(path: Path) -> Matrix:

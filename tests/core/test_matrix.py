@@ -67,3 +67,26 @@ def test_what_is_wrong_is_said_in_a_line(tmp_path: Path, text: str, said: str) -
 def test_one_that_is_missing_is_told_where_to_find(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no compare.yaml in .*; a fresh clone has one"):
         matrix.load(tmp_path / "compare.yaml")
+
+
+def test_targets_are_retrained_with_the_fields_of_the_form(tmp_path: Path) -> None:
+    text = (
+        TWO
+        + "targets:\n  c: {origin: shapes}\n  d: {origin: 's3://bucket/d'}\n  e: {origin: {name: folder, root: /d}}\n"
+    )
+    found = load(tmp_path, text)
+    assert found.retrained([]) == {
+        "c": {"target": "c", "target_origin": "shapes"},
+        "d": {"target": "d", "target_origin": "s3", "target_uri": "s3://bucket/d"},
+        "e": {"target": "e", "target_origin": "folder", "target_uri": "/d"},
+    }
+    assert list(found.retrained(["d"])) == ["d"]
+    with pytest.raises(UsageError, match="'x' is no target of compare.yaml; targets: c, d, e"):
+        found.retrained(["x"])
+
+
+def test_what_the_form_of_a_retraining_does_not_take_is_said(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="targets.c.origin has classes; a retraining takes an origin's name"):
+        load(tmp_path, TWO + "targets:\n  c: {origin: {name: noise, classes: 3}}\n").retrained([])
+    with pytest.raises(BadInput, match="compare.yaml names no targets; list them there"):
+        load(tmp_path, TWO).retrained([])

@@ -5,9 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +12,9 @@ import pytest
 
 from graft.core import atlas
 from graft.core.atlas import Record
-from tests.conftest import BIN, Place, make_place, one_core, stop, wait_until
-from tests.store import Server, connect
+from tests.cluster import dask_workers, with_store
+from tests.conftest import BIN, Place, make_place, one_core, wait_until
+from tests.store import Server
 
 MATRIX = """
 sources:
@@ -100,72 +98,33 @@ def test_killed_and_taken_up_again_it_measures_every_cell_once_and_the_same(undi
     assert answers(place) == answers(undisturbed)
 
 
-def new_bucket(s3: Server) -> str:
-    """A bucket that nobody has put anything into."""
-    client, name = connect(s3), f"spread-{uuid.uuid4().hex[:12]}"
-    client.create_bucket(Bucket=name)
-    client.close()
-    return name
-
-
-@contextmanager
-def dask_workers(place: Place, folder: Path, count: int) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
-    """A Dask scheduler and workers that have nothing in common but the store: each has a home and caches of its own."""
-    environment = place.environment | {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start(home: Path, *command: str) -> subprocess.Popen[bytes]:
-        home.mkdir()
-        own = environment | {"HOME": str(home), "GRAFT_CACHE": str(home / "cache"), "DASK_DISTRIBUTED__LOGGING": "{}"}
-        with (home / "log").open("wb") as log:
-            started.append(
-                subprocess.Popen(
-                    [str(BIN / "dask"), *command], cwd=home, env=own, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-                )
-            )
-        return started[-1]
-
-    try:
-        told = folder / "scheduler.json"
-        start(folder / "scheduler", "scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", str(told))
-        address = wait_until(lambda: told.exists() and json.loads(told.read_text())["address"], 60, "a scheduler")
-        options = ("--nthreads", "1", "--no-nanny", "--no-dashboard")
-        workers = [start(folder / f"worker{n}", "worker", address, *options) for n in range(count)]
-        wait_until(
-            lambda: all("Registered" in (folder / f"worker{n}" / "log").read_text() for n in range(count)),
-            60,
-            "workers",
-        )
-        yield address, workers
-    finally:
-        for process in reversed(started):
-            stop(process)
-
-
 def test_workers_that_share_the_store_alone_measure_the_same_though_one_is_lost(
     undisturbed: Place, s3: Server, credentials: None, tmp_path: Path
 ) -> None:
     """Every cell once, with the figures of a run on one machine."""
-    names = ("AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-    access = {name: os.environ[name] for name in names} | {"GRAFT_BUCKET": new_bucket(s3)}
     copied = again(undisturbed, tmp_path / "clone")
     shutil.rmtree(copied.root / ".graft" / "compare" / "nets")
-    place = Place(copied.root, copied.environment | access)
+    place = with_store(copied, s3)
     (tmp_path / "cluster").mkdir()
     with dask_workers(place, tmp_path / "cluster", 2) as (address, workers):
-        process = subprocess.Popen(
-            [str(BIN / "graft"), "compare", "--on", "dask"],
-            cwd=place.root,
-            env=place.environment | {"DASK_SCHEDULER_ADDRESS": address},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
+        spread = Place(place.root, place.environment | {"DASK_SCHEDULER_ADDRESS": address})
+        process = spread.begin("graft", "compare", "--on", "dask")
         at_work = tmp_path / "cluster" / "worker0" / "cache" / "spread" / "jobs"
         wait_until(lambda: list(at_work.glob("*/kept/trainings/*")), 200, "a training by the first worker")
         workers[0].kill()
         said, _ = process.communicate(timeout=300)
     assert process.returncode == 0, said.decode()
+    assert answers(place) == answers(undisturbed)
+
+
+@pytest.mark.sweep
+def test_ray_measures_the_same(undisturbed: Place, s3: Server, credentials: None, tmp_path: Path) -> None:
+    """On a cluster of this machine, which is gone when the command ends."""
+    copied = again(undisturbed, tmp_path / "clone")
+    shutil.rmtree(copied.root / ".graft" / "compare" / "nets")
+    place = with_store(copied, s3)
+    done = place.graft("compare", "--on", "ray")
+    assert done.returncode == 0, done.stdout + done.stderr
     assert answers(place) == answers(undisturbed)
 
 

@@ -1,0 +1,73 @@
+"""Trainings on other machines, by the real commands: what comes of them is what one machine would have found."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flows import engines
+from graft.core.errors import EnvironmentProblem
+from tests.cluster import dask_workers, with_store
+from tests.conftest import Place, wait_until
+from tests.flows.test_tune import SEARCH, ended
+from tests.store import Server
+
+
+@pytest.mark.sweep
+def test_seeds_trained_elsewhere_end_as_those_trained_here(
+    copied: Place, s3: Server, credentials: None, tmp_path: Path
+) -> None:
+    """A cluster of this machine: finetune finds every training done, and reports the same of them."""
+    before = json.loads((copied.root / "reports" / "finetune.json").read_text())
+    place = with_store(copied, s3)
+    done = place.graft("run", "--from", "finetune", "--until", "finetune", "--on", "dask")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "train seeds on dask" in done.stdout
+    assert json.loads((copied.root / "reports" / "finetune.json").read_text()) == before
+
+
+@pytest.mark.sweep
+def test_a_search_whose_trials_are_measured_elsewhere_survives_a_lost_worker(
+    copied: Place, s3: Server, credentials: None, tmp_path: Path
+) -> None:
+    copied.set("finetune.steps=3")
+    (copied.root / "search.yaml").write_text(SEARCH)
+    place = with_store(copied, s3)
+    (tmp_path / "cluster").mkdir()
+    with dask_workers(place, tmp_path / "cluster", 2) as (address, workers):
+        jobs = tmp_path / "cluster" / "worker0" / "cache" / "spread" / "jobs"
+        searching = Place(place.root, place.environment | {"DASK_SCHEDULER_ADDRESS": address})
+        process = searching.begin("graft", "tune", "--arm", "transfer", "--workers", "2", "--on", "dask")
+        wait_until(lambda: list(jobs.glob("*/kept/trial/*")), 200, "a trial at the first worker")
+        workers[0].kill()
+        said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, said.decode()
+    found = ended(copied)
+    assert len(found) == 2 and all(len(one.steps) == 2 for one in found.values())
+    report = json.loads((copied.root / "reports" / "tune.json").read_text())
+    assert len(report["arms"]["transfer"]["fresh"]["per_draw"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("on", "address", "said"),
+    [
+        ("dask", "nonsense", "DASK_SCHEDULER_ADDRESS is 'nonsense'; tcp://scheduler:8786 is what one looks like"),
+        ("dask", "tcp://127.0.0.1:1", "no Dask cluster answers at tcp://127.0.0.1:1"),
+        ("ray", "ray://[::1]:1", r"no Ray cluster answers at ray://\[::1\]:1"),
+        ("ray", "127.0.0.1:99999", "no Ray cluster answers at 127.0.0.1:99999"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_said_at_once(
+    credentials: None, monkeypatch: pytest.MonkeyPatch, on: engines.On, address: str, said: str
+) -> None:
+    monkeypatch.setenv("GRAFT_BUCKET", "models")
+    monkeypatch.setenv(engines.ADDRESS[on], address)
+    with pytest.raises(EnvironmentProblem, match=said):
+        engines.require(on)
+
+
+def test_without_a_store_nothing_can_travel(no_aws: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(EnvironmentProblem, match="no store is named; set GRAFT_BUCKET"):
+        engines.require("dask")
+    engines.require("local")

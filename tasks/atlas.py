@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import graft
 from graft.core import atlas as records
 from graft.core.atlas import Record
 from graft.core.errors import EnvironmentProblem
@@ -56,7 +57,7 @@ def made(workspace: Workspace) -> dict[str, Any]:
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "by": releases.who(),
         **commit.at_hand(workspace.root),
-        "versions": {name: version(name) for name in ("graft", *LIBRARIES)},
+        "versions": {"graft": graft.__version__} | {name: version(name) for name in LIBRARIES},
     }
 
 

@@ -36,6 +36,7 @@ def test_every_file_and_program_that_it_names_is_there() -> None:
         assert (BIN / program).exists(), program
         if program == "python":
             assert arguments[0] == "-m" and util.find_spec(arguments[1])
+        assert f"AS {build['target']}" in (INFRA / "Dockerfile").read_text()
     copied = next(line.split() for line in (INFRA / "Dockerfile").read_text().splitlines() if line.startswith("COPY"))
     assert all((INFRA.parent / one).is_file() for one in copied[1:-1])
     assert {f"!{one}" for one in copied[1:-1]} < set((INFRA / "Dockerfile.dockerignore").read_text().split())
@@ -80,6 +81,38 @@ def test_server_worker_and_store_are_set_as_those_of_graft_up() -> None:
     own = weed.command(Path("/"), [1, 2, 3, 4, 5], Path("/x"))[1:]
     closed = {one for one in own if one.endswith(("=false", "=true", "=0"))}
     assert closed <= set(SERVICES["store"]["command"])
+
+
+def test_workers_on_kubernetes_are_started_as_those_of_compose_and_may_no_more() -> None:
+    cluster, policy = YAML(typ="safe").load_all(INFRA / "dask.yaml")
+    assert (cluster["apiVersion"], cluster["kind"]) == ("kubernetes.dask.org/v1", "DaskCluster")
+    dask, spec = SERVICES["dask"], cluster["spec"]
+    pods = {name: spec[name]["spec"] for name in ("worker", "scheduler")}
+    [worker], [scheduler] = (one["containers"] for one in pods.values())
+    said = {one["name"]: one["value"] for one in worker["env"]}
+    assert said.items() <= dask["environment"].items()
+    assert worker["args"][worker["args"].index("--nthreads") + 1] == "1"  # a job has the networks to itself
+    assert dask["command"][dask["command"].index("--nthreads") + 1] == "1"
+    for pod in pods.values():
+        assert pod["securityContext"]["runAsNonRoot"] and not pod["automountServiceAccountToken"]
+        [only] = pod["containers"]
+        assert only["securityContext"]["readOnlyRootFilesystem"] and only["resources"]["limits"]["memory"]
+        mounted = {one["name"] for one in only["volumeMounts"]}
+        assert mounted == {one["name"] for one in pod["volumes"]}
+        assert f"AS {only['image'].partition(':')[2]}" in (INFRA / "Dockerfile").read_text()
+    assert not any("KEY" in name or "AUTH" in name for name in said)
+    ports = {one["name"]: one["containerPort"] for one in scheduler["ports"]}
+    assert ports == {one["targetPort"]: one["port"] for one in spec["scheduler"]["service"]["ports"]}
+    guarded = policy["spec"]["podSelector"]["matchLabels"]
+    assert guarded == spec["scheduler"]["service"]["selector"] and policy["spec"]["policyTypes"] == ["Ingress"]
+
+
+def test_the_image_with_the_code_takes_the_packages_that_jobs_import() -> None:
+    text, ignored = (INFRA / "Dockerfile").read_text(), (INFRA / "Dockerfile.dockerignore").read_text().split()
+    complete = text.partition("AS complete")[2].splitlines()
+    copied = [line.split() for line in complete if line.startswith("COPY")]
+    assert [(one[1], one[2]) for one in copied] == [(name, f"/graft/{name}") for name in ("graft", "tasks", "flows")]
+    assert {f"!{one[1]}" for one in copied} <= set(ignored) and (INFRA.parent / "graft").is_dir()
 
 
 @pytest.mark.parametrize("kind", ["process", "docker", "kubernetes"])

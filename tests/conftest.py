@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,23 +88,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=rank)
 
 
-@contextmanager
-def one_core() -> Iterator[None]:
-    """What is started meanwhile uses one core, each test process another.
-
-    With two, a stage would train in two processes: to load TensorFlow twice takes longer than these trainings do.
-    """
-    if not hasattr(os, "sched_setaffinity"):  # not Linux
-        yield
-        return
-    cores, number = os.sched_getaffinity(0), int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    os.sched_setaffinity(0, {sorted(cores)[number % len(cores)]})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, cores)
-
-
 @dataclass(frozen=True)
 class Place:
     """A workspace and the environment of the commands that run in it."""
@@ -113,29 +96,27 @@ class Place:
     environment: dict[str, str]
 
     def run(self, *command: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-        """Run a program of the project's environment here, on one core; what `graft up` leaves running has them all."""
-        with nullcontext() if command[:2] == ("graft", "up") else one_core():
-            return subprocess.run(
-                [str(BIN / command[0]), *command[1:]],
-                cwd=self.root,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=timeout,
-            )
+        """Run a program of the project's environment here."""
+        return subprocess.run(
+            [str(BIN / command[0]), *command[1:]],
+            cwd=self.root,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
 
     def begin(self, *command: str) -> "subprocess.Popen[bytes]":
-        """Start a program here on one core, for a test that disturbs it; what it says comes through a pipe."""
-        with one_core():
-            return subprocess.Popen(
-                [str(BIN / command[0]), *command[1:]],
-                cwd=self.root,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-            )
+        """Start a program here, for a test that disturbs it; what it says comes through a pipe."""
+        return subprocess.Popen(
+            [str(BIN / command[0]), *command[1:]],
+            cwd=self.root,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
 
     def graft(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self.run("graft", *arguments)
@@ -150,7 +131,11 @@ class Place:
 
 
 def _environment(root: Path, home: Path) -> dict[str, str]:
-    """This process's environment without anybody's settings; the workspace's own modules are what runs."""
+    """This process's environment without anybody's settings; the workspace's own modules are what runs.
+
+    Stages use one core. With two they would train in two processes: to load TensorFlow twice takes longer than these
+    trainings do, and there are other tests to run.
+    """
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -162,6 +147,7 @@ def _environment(root: Path, home: Path) -> dict[str, str]:
         "PYTHONWARNINGS": "default",
         "HOME": str(home),
         "GRAFT_CACHE": str(home / "cache"),
+        "GRAFT_CORES": "1",
         "COLUMNS": "160",
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "GIT_CONFIG_GLOBAL": os.devnull,

@@ -29,8 +29,25 @@ _PR_SET_PDEATHSIG = 1
 _POLL_S = 0.5
 
 
+CORES = "GRAFT_CORES"
+"""Environment variable: how many processor cores to use at the most, where others need some of them."""
+
+
 def usable_cores() -> int:
-    """Processor cores this process may use."""
+    """Processor cores this process may use; no more than GRAFT_CORES says.
+
+    Raises:
+        EnvironmentProblem: that is no number of cores.
+    """
+    here, said = _cores_here(), os.environ.get(CORES, "")
+    if not said:
+        return here
+    if not (said.isascii() and said.isdigit() and int(said)):
+        raise EnvironmentProblem(f"{CORES} is {said[:40]!r}; a number of cores would do, 1 or more")
+    return min(here, int(said))
+
+
+def _cores_here() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

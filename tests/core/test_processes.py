@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from graft.core import processes
+from graft.core.errors import EnvironmentProblem
 
 ROOT = Path(__file__).parents[2]
 
@@ -101,3 +102,14 @@ def test_a_process_whose_starter_died_while_it_was_loaded_ends_at_once() -> None
         done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True)
         said[starter] = (done.returncode, done.stdout)
     assert said == {dead.pid: (-signal.SIGKILL, b""), os.getpid(): (0, b"alive\n")}
+
+
+def test_cores_can_be_left_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(processes.CORES, "1")
+    assert processes.usable_cores() == 1 and processes.workers_for(100) == 1
+    monkeypatch.setenv(processes.CORES, "100000")
+    assert processes.usable_cores() < 100000
+    for said in ("0", "-1", "two", "1.5", "²"):
+        monkeypatch.setenv(processes.CORES, said)
+        with pytest.raises(EnvironmentProblem, match="a number of cores would do, 1 or more"):
+            processes.usable_cores()

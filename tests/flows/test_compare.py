@@ -13,7 +13,7 @@ import pytest
 from graft.core import atlas
 from graft.core.atlas import Record
 from tests.cluster import dask_workers, with_store
-from tests.conftest import BIN, Place, make_place, one_core, wait_until
+from tests.conftest import BIN, Place, make_place, wait_until
 from tests.store import Server
 
 MATRIX = """
@@ -78,16 +78,15 @@ def test_every_cell_is_measured_once_and_the_page_says_which_source_to_take(undi
 @pytest.mark.sweep
 def test_killed_and_taken_up_again_it_measures_every_cell_once_and_the_same(undisturbed: Place, tmp_path: Path) -> None:
     place = again(undisturbed, tmp_path / "clone")
-    with one_core():
-        process = subprocess.Popen(
-            [str(BIN / "graft"), "compare"],
-            cwd=place.root,
-            env=place.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            process_group=0,
-        )
+    process = subprocess.Popen(
+        [str(BIN / "graft"), "compare"],
+        cwd=place.root,
+        env=place.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        process_group=0,
+    )
     trainings = place.root / ".graft" / "compare" / "trainings"
     wait_until(lambda: list(trainings.rglob("*.hits.json")), 200, "the first training to end")
     os.killpg(process.pid, signal.SIGKILL)

@@ -15,7 +15,7 @@ from graft.hub import pointer, store
 from graft.hub.bucket import Bucket
 from tasks.adapters import manifest
 from tasks.origins import shapes
-from tests.conftest import Finished, Place, one_core
+from tests.conftest import Finished, Place
 from tests.store import Server
 from tests.tasks.conftest import git
 from tests.tasks.test_webhook import Ear, listening
@@ -49,16 +49,15 @@ class Retraining:
 
     def run(self, **form: Any) -> tuple[str, str, str]:
         """Type, name and message of the state that the run ends in."""
-        with one_core():
-            done = subprocess.run(
-                [sys.executable, "-c", RUN, json.dumps(form)],
-                cwd=self.place.root,
-                env=self.place.environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=300,
-            )
+        done = subprocess.run(
+            [sys.executable, "-c", RUN, json.dumps(form)],
+            cwd=self.place.root,
+            env=self.place.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
         assert done.stdout, done.stderr
         kind, name, message = json.loads(done.stdout.splitlines()[-1])
         return kind, name, message

@@ -6,6 +6,7 @@ once, because a machine was given up too early, the first result stands.
 
 import hashlib
 import json
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +26,8 @@ from tasks.workspace import Workspace
 RESULTS, TOLD = f"{bundles.PREFIX}results/", f"{bundles.PREFIX}told/"
 STOP = "stop"
 MOST_TOLD = 1000
+KEPT, KEPT_GB = "GRAFT_SPREAD_GB", 10
+"""Environment variable: how much of what jobs read a machine keeps for the next ones; and what it is without it."""
 Send = Callable[[Path], str]
 """Has a folder in the store; the name of its bundle."""
 
@@ -137,11 +140,12 @@ def do(job: Job, work: Work) -> None:
         with _alone(place):
             if _result(bucket, job):
                 return
-            reads = {name: bundles.fetch(bucket, bundle, shelf() / "bundles") for name, bundle in job.reads.items()}
-            work(Desk(reads, job.said, place / "kept", place / "made", Wire(bucket, job.key)))
+            with bundles.held(bucket, job.reads, shelf() / "bundles") as reads:
+                work(Desk(reads, job.said, place / "kept", place / "made", Wire(bucket, job.key)))
             made = bundles.send(bucket, place / "made")
             bucket.create(_key(job), sealed.seal({"bundle": made}))
         shutil.rmtree(place)
+        bundles.trim(shelf() / "bundles", _most_bytes())
 
 
 def collect(bucket: Bucket, job: Job, into: Path, last: str) -> bool:
@@ -168,6 +172,13 @@ def collect(bucket: Bucket, job: Job, into: Path, last: str) -> bool:
 def shelf() -> Path:
     """Where this machine keeps what jobs read, and what they are in the middle of: below `GRAFT_CACHE`."""
     return cache.root() / "spread"
+
+
+def _most_bytes() -> int:
+    said = os.environ.get(KEPT, "")
+    if said and not (said.isascii() and said.isdigit()):
+        raise EnvironmentProblem(f"{KEPT} is {said[:40]!r}; a whole number of gigabytes would do")
+    return int(said or KEPT_GB) * 1_000_000_000
 
 
 def _result(bucket: Bucket, job: Job) -> str | None:

@@ -6,11 +6,12 @@ digits and brings the folder here, unless an earlier job did. Who sends a folder
 
 import fcntl
 import hashlib
+import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,39 @@ def fetch(bucket: Bucket, name: str, shelf: Path) -> Path:
     except OSError as error:
         raise EnvironmentProblem(f"{shelf}: {error.strerror or error}; make room, or set GRAFT_CACHE") from None
     return folder
+
+
+@contextmanager
+def held(bucket: Bucket, names: Mapping[str, str], shelf: Path) -> Iterator[dict[str, Path]]:
+    """The folders of several bundles, by the same names, which `trim` leaves alone in the block. Raises as `fetch`."""
+    shelf.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with ExitStack() as stack:
+        found = {}
+        for name, bundle in names.items():
+            file = stack.enter_context((shelf / f".{bundle}.used").open("w"))
+            fcntl.flock(file, fcntl.LOCK_SH)
+            found[name] = fetch(bucket, bundle, shelf)
+            os.utime(found[name])
+        yield found
+
+
+def trim(shelf: Path, most_bytes: int) -> list[str]:
+    """Remove bundles that nobody holds, the longest unused first, until the rest has `most_bytes` or less; which."""
+    folders = sorted((one for one in shelf.glob("[!.]*") if one.is_dir()), key=lambda one: one.stat().st_mtime)
+    sizes = {one: sum(file.stat().st_size for file in one.rglob("*") if file.is_file()) for one in folders}
+    total, gone = sum(sizes.values()), []
+    for folder in folders:
+        if total <= most_bytes:
+            break
+        with (shelf / f".{folder.name}.used").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            shutil.rmtree(folder, ignore_errors=True)
+            total -= sizes[folder]
+            gone.append(folder.name)
+    return gone
 
 
 def _bring(bucket: Bucket, name: str, to: Path) -> None:

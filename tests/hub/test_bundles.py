@@ -1,5 +1,6 @@
 """Folders through a real store: they arrive as they were, once on a machine, or not at all."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -78,3 +79,21 @@ def test_a_name_that_is_none_is_refused(bucket: Bucket, tmp_path: Path) -> None:
         bundles.fetch(bucket, "../models/plants", tmp_path)
     with pytest.raises(BadInput, match="No object|no object|spread/bundles"):
         bundles.fetch(bucket, "0" * 64, tmp_path)
+
+
+def test_what_nobody_holds_makes_room_and_the_longest_unused_goes_first(bucket: Bucket, tmp_path: Path) -> None:
+    shelf, names = tmp_path / "shelf", []
+    for number in range(3):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "x").write_bytes(bytes([number]) * 100)
+        names.append(bundles.send(bucket, tmp_path / str(number)))
+        bundles.fetch(bucket, names[-1], shelf)
+        os.utime(shelf / names[-1], (number, number))
+    assert bundles.trim(shelf, 300) == []
+    with bundles.held(bucket, {"first": names[0]}, shelf) as held:
+        os.utime(held["first"], (0, 0))
+        assert bundles.trim(shelf, 200) == [names[1]] and content(held["first"]) == {"x": bytes(100)}
+        assert bundles.trim(shelf, 0) == [names[2]]
+    assert bundles.trim(shelf, 0) == [names[0]]
+    with bundles.held(bucket, {"again": names[0]}, shelf) as held:
+        assert content(held["again"]) == {"x": bytes(100)}

@@ -1,5 +1,6 @@
 """compare and forecast: domains > what sources teach > every pair trained, or looked at > the atlas and a page."""
 
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,8 +23,9 @@ from tasks import compare as work
 from tasks import forecast as foretelling
 from tasks.adapters import lock
 from tasks.compare import Narrowed
-from tasks.compare_jobs import due
+from tasks.compare_jobs import domains_due, due
 from tasks.domains import Domain
+from tasks.jobs import Due, Send
 from tasks.planned import Plan
 from tasks.stage import keep_to_itself
 from tasks.workspace import Workspace
@@ -82,8 +84,9 @@ def _run(narrowed: Narrowed, rest: Any, on: On = "local") -> State[Any]:
         plan = work.plan(place, settings, narrowed)
         with lock.held(place.lock):
             _exchange(str(place.root))
+            _spread(plan, "prepare", on, lambda send: domains_due(plan, send))
             pairs = _domains(plan, narrowed)
-            _spread(plan, pairs, on)
+            _spread(plan, "measure", on, lambda send: due(plan, _opened(pairs), send))
             _pretrain(narrowed, pairs)
             message = rest(plan, narrowed, pairs)
             return Completed(message=message)
@@ -103,11 +106,10 @@ def _domains(plan: Plan, narrowed: Narrowed) -> Pairs:
     ]
 
 
-def _spread(plan: Plan, pairs: Pairs, on: On) -> None:
+def _spread(plan: Plan, what: str, on: On, jobs: Callable[[Send], Iterable[Due]]) -> None:
     """Let the workers of an engine do all that is lacking; the steps that follow find it done, and record it."""
     if on != "local":
-        opened = [(_open(source), _open(target)) for source, target in pairs]
-        spread("measure", on, plan.workspace.private / "engine", lambda send: due(plan, opened, send))
+        spread(what, on, plan.workspace.private / "engine", jobs)
 
 
 def _compared(plan: Plan, narrowed: Narrowed, pairs: Pairs) -> str:
@@ -152,7 +154,7 @@ def _prepare(name: str, role: str, narrowed: Narrowed) -> str:
 @step
 def _pretrain(narrowed: Narrowed, pairs: Pairs) -> None:
     with show.step("pretrain"):
-        work.pretrain(_plan(narrowed), [(_open(source), _open(target)) for source, target in pairs], _told("pretrain"))
+        work.pretrain(_plan(narrowed), _opened(pairs), _told("pretrain"))
 
 
 @partial(step, run_name="{source} to {target}")
@@ -177,7 +179,7 @@ def _look(source: str, target: str, source_folder: str, target_folder: str, narr
 @step
 def _show(narrowed: Narrowed, pairs: Pairs) -> None:
     plan = _plan(narrowed)
-    compared = compare_page.write(plan, [(_open(source), _open(target)) for source, target in pairs])
+    compared = compare_page.write(plan, _opened(pairs))
     artifacts.of_comparison(plan.workspace, compared)
 
 
@@ -185,9 +187,13 @@ def _show(narrowed: Narrowed, pairs: Pairs) -> None:
 def _tell(narrowed: Narrowed, pairs: Pairs) -> str:
     """The advice, a sentence for each target and number of labels."""
     plan = _plan(narrowed)
-    said = foretelling.write(plan, [(_open(source), _open(target)) for source, target in pairs])
+    said = foretelling.write(plan, _opened(pairs))
     artifacts.of_forecast(plan.workspace, said)
     return "; ".join(one.sentence for one in said)
+
+
+def _opened(pairs: Pairs) -> list[tuple[Domain, Domain]]:
+    return [(_open(source), _open(target)) for source, target in pairs]
 
 
 def _open(folder: str) -> Domain:

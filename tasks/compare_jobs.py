@@ -8,13 +8,35 @@ which then has nothing left to train, and records the cells.
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tasks import cells, jobs, planned, works
+from graft.core.plugins import resolve
+from graft.core.sections import Choice
+from tasks import cells, domains, ingest, jobs, planned, works
 from tasks.cells import SCRATCH, Bench
 from tasks.domains import Domain
 from tasks.jobs import Due, Job, Send
 from tasks.planned import Plan
 
 Pair = tuple[Domain | None, Domain]
+
+
+def domains_due(ours: Plan, send: Send) -> Iterator[Due]:
+    """Every domain that is not packed yet, and whose pictures are not on this machine alone."""
+    matrix = ours.matrix
+    wanted = [("target", name, one.origin) for name, one in matrix.targets.items()]
+    wanted += [("source", name, one) for name in matrix.needed(ours.declared) if (one := _origin(ours, name))]
+    for role, name, origin in wanted:
+        found = resolve("tasks.origins", origin, f"compare.yaml: {role}s.{name}.origin")
+        if getattr(found.module, "ON_THIS_MACHINE", False):
+            continue
+        folder = domains.place_of(ours.workspace, ours.settings, name, origin, role)
+        if not (folder / works.DOMAIN).exists():
+            said = {"name": name, "role": role, "origin": origin.model_dump(mode="json"), "settings": _settings(ours)}
+            seen = said | {"seen": ingest.fingerprint(found)}
+            yield Due(Job("prepare", f"prepare {name}", {}, seen, jobs.code()), folder, works.DOMAIN)
+
+
+def _origin(ours: Plan, source: str) -> Choice | None:
+    return ours.declared.sources[source].origin
 
 
 def due(ours: Plan, pairs: Sequence[tuple[Domain, Domain]], send: Send) -> Iterator[Due]:

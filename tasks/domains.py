@@ -61,7 +61,7 @@ def prepare(
         BadInput, StageFailed: the origin or the data gate refused it.
         EnvironmentProblem: a registry or store is unavailable.
     """
-    folder = workspace.compared / "domains" / f"{role}-{name}-{_key(settings, name, origin, role)}"
+    folder = place_of(workspace, settings, name, origin, role)
     if not (folder / "domain.json").exists():
         scratch = workspace.compared / "preparing"
         shutil.rmtree(scratch, ignore_errors=True)
@@ -76,6 +76,11 @@ def prepare(
             _describe(aside, name, files.read_json(place.classes)[role])
         shutil.rmtree(scratch)
     return open_domain(folder)
+
+
+def place_of(workspace: Workspace, settings: Settings, name: str, origin: Choice, role: str) -> Path:
+    """The folder of the domain, made or not. Raises what a look at the origin raises."""
+    return workspace.compared / "domains" / f"{role}-{name}-{_key(settings, name, origin, role)}"
 
 
 def mix(workspace: Workspace, name: str, parts: Mapping[str, tuple[Domain, float]], seed: int) -> Domain:

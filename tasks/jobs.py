@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import tasks
 from graft.core.errors import EnvironmentProblem
 from graft.hub import bundles, cache, sealed, store
 from graft.hub.bucket import Bucket, Missing
@@ -118,8 +119,8 @@ class Due(NamedTuple):
 
 @lru_cache
 def code() -> str:
-    """Names the training code and its libraries; two machines with the same one get the same figures."""
-    return training.key_of([], [])
+    """Names the code and its libraries; two machines with the same one get the same figures."""
+    return training.key_of([], [Path(tasks.__file__).parent])
 
 
 def do(job: Job, work: Work) -> None:
@@ -131,7 +132,7 @@ def do(job: Job, work: Work) -> None:
     """
     if job.code != code():
         raise EnvironmentProblem(
-            f"{job.label}: this worker has training code {code()[:12]}, the run has {job.code[:12]}; "
+            f"{job.label}: this worker has code {code()[:12]}, the run has {job.code[:12]}; "
             "install the same commit and requirements.lock on every machine"
         )
     with _ONE_AT_A_TIME, closing(Bucket(store.known())) as bucket:

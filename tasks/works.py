@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 from typing import Any
 
 from graft.core.search import settings_of
@@ -13,9 +14,17 @@ from tasks.jobs import Desk, Work
 from tasks.training import Kept
 from tasks.workspace import Workspace
 
-FACTS, LOOK, SCORES = "facts.json", "look.json", "scores.json"
+DOMAIN, FACTS, LOOK, SCORES = "domain.json", "facts.json", "look.json", "scores.json"
 _networks: dict[str, dict[str, Any]] = {}
 """By settings that shape a network; those of one process are traced once for all its jobs."""
+
+
+def prepare(desk: Desk) -> None:
+    """A domain is fetched, gated and packed: its folder, as `domains.prepare` makes it, and raising what that does."""
+    said, place = desk.said, _workspace(desk.kept / "workspace", desk.said["settings"])
+    origin = Choice.model_validate(said["origin"])
+    found = domains.prepare(place, _settings(desk), said["name"], origin, said["role"], lambda done, total: None)
+    shutil.copytree(found.folder, desk.made, dirs_exist_ok=True)
 
 
 def learn(desk: Desk) -> None:
@@ -66,8 +75,7 @@ def trial(desk: Desk) -> None:
         GateRefused: as `trials.measure`.
     """
     view = _packed(desk)
-    (view.root / "dvc.yaml").write_text("stages: {}\n", encoding="utf-8")  # what tells a workspace
-    view.params.write_text(json.dumps(desk.said["job"]["settings"]), encoding="utf-8")
+    _workspace(view.root, desk.said["job"]["settings"])
     own = desk.said["backbone"]
     pretrained = str(jobs.shelf() / "pretrained" / own) if own else ""
     job = tune.Job(**desk.said["job"])._replace(kept=str(desk.kept / "trial"), pretrained=pretrained)
@@ -82,7 +90,16 @@ def trial(desk: Desk) -> None:
     files.write_json(desk.made / SCORES, found)
 
 
-WORK: dict[str, Work] = {"learn": learn, "cell": cell, "look": look, "training": training, "trial": trial}
+WORK: dict[str, Work] = {one.__name__: one for one in (prepare, learn, cell, look, training, trial)}
+
+
+def _workspace(root: Path, settings: Any) -> Workspace:
+    """One at `root` with these settings, which stages find."""
+    root.mkdir(parents=True, exist_ok=True)
+    place = Workspace(root)
+    place.params.write_text(json.dumps(settings), encoding="utf-8")  # JSON is YAML
+    (root / "dvc.yaml").write_text("stages: {}\n", encoding="utf-8")
+    return place
 
 
 def _settings(desk: Desk) -> Settings:

@@ -14,6 +14,8 @@ from tasks.origins._folder import labels
 from tasks.origins._folder.listing import Entry, class_folders
 from tasks.origins._folder.reading import read
 
+ON_THIS_MACHINE = True
+"""Other machines do not have what the options name."""
 MAX_FILE_BYTES = 32_000_000
 MAX_MANIFEST_BYTES = 256_000_000
 

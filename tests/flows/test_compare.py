@@ -118,9 +118,9 @@ def test_workers_that_share_the_store_alone_measure_the_same_though_one_is_lost(
 
 @pytest.mark.sweep
 def test_ray_measures_the_same(undisturbed: Place, s3: Server, credentials: None, tmp_path: Path) -> None:
-    """On a cluster of this machine, which is gone when the command ends."""
+    """On a cluster of this machine, which is gone when the command ends; it prepares the domains, too."""
     copied = again(undisturbed, tmp_path / "clone")
-    shutil.rmtree(copied.root / ".graft" / "compare" / "nets")
+    shutil.rmtree(copied.root / ".graft" / "compare")
     place = with_store(copied, s3)
     done = place.graft("compare", "--on", "ray")
     assert done.returncode == 0, done.stdout + done.stderr

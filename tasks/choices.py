@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from graft.core.errors import BadInput
 from graft.core.extras import lacking
 from graft.core.plugins import Plugin, resolve
-from graft.core.sections import Choice, Domain, Pretrain, Settings
+from graft.core.sections import Choice, Domain, Pretrain, Settings, Train
 from tasks.gate import rules
 
 INBOX = "inbox"
@@ -51,11 +51,17 @@ class Choices:
         _check_installed(choices.formats)
         rules.check_severities(settings.validate_.rules, choices.modality.module.RULES)
         _check_pretrain(settings.pretrain, choices.objective)
+        _check_train(settings.train, settings.pretrain.batch_size, choices)
         if settings.finetune.views > (most := len(choices.modality.module.VIEWS)):
             raise BadInput(
                 f"finetune.views is {settings.finetune.views}; 0 to {most} would do for {data.modality.name}s"
             )
         return choices
+
+    @property
+    def learns_by_rows(self) -> bool:
+        """Whether the objective's loss is a mean over pictures, so that a batch can be cut into parts."""
+        return bool(getattr(self.objective.module, "BY_ROWS", False))
 
     def origin(self, role: str) -> Plugin:
         """The origin of `source` or `target`."""
@@ -90,4 +96,23 @@ def _check_pretrain(section: Pretrain, objective: Plugin) -> None:
         raise BadInput(
             f"pretrain.learning_rates is {list(section.learning_rates)} and objective {objective.name} has no learning "
             "rate; [] would do"
+        )
+
+
+def _check_train(train: Train, batch_size: int, choices: Choices) -> None:
+    if not choices.learns_by_rows:
+        for key, found, fit in (
+            ("strategy", train.strategy, ("auto", "single")),
+            ("precision", train.precision, ("auto", "float32")),
+            ("accumulate", train.accumulate, (1,)),
+        ):
+            if found not in fit:
+                raise BadInput(
+                    f"train.{key} is {found} and objective {choices.objective.name} learns from whole batches on one "
+                    f"device in float32; {' or '.join(map(str, fit))} would do, or objective supervised or autoencoder"
+                )
+    if batch_size % train.accumulate:
+        raise BadInput(
+            f"train.accumulate is {train.accumulate}, and pretrain.batch_size is {batch_size}, which cannot be cut "
+            "into so many equal parts; a divisor would do"
         )

@@ -1,12 +1,15 @@
 """pretrain: the chosen backbone, and the article's, each learn the source."""
 
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
-from graft.core import cost
+from graft.core import cost, strategy, team
 from graft.core.budget import Budget
+from graft.core.dataset import Progress
 from graft.core.errors import GateRefused
 from graft.core.fit import TrainData
 from graft.core.folds import folds
@@ -14,6 +17,8 @@ from graft.core.loop import History
 from graft.core.plugins import Plugin, resolve
 from graft.core.processes import Tell, Workers
 from graft.core.sections import Choice, Settings
+from graft.core.strategy import Way
+from graft.core.team import Team
 from tasks import stage, training
 from tasks.adapters import arrays, board, console, files
 from tasks.choices import Choices
@@ -56,6 +61,16 @@ class Bench:
     workspace: Workspace
     settings: Settings
     kept: Kept
+    together: bool = False
+
+    @cached_property
+    def way(self) -> Way:
+        """How trainings go in this process."""
+        section, by_rows = self.settings.pretrain, Choices.of(self.settings).learns_by_rows
+        return strategy.way_of(self.settings.train, by_rows, section.batch_size, self.together)
+
+
+Crew = Workers[Bench, Training, Outcome] | Team[Bench, Training, Outcome]
 
 
 def pretrain(workspace: Workspace, settings: Settings, choices: Choices) -> None:
@@ -63,35 +78,55 @@ def pretrain(workspace: Workspace, settings: Settings, choices: Choices) -> None
 
     Of several learning rates each backbone keeps its best: by validation accuracy, or by cross-validation on the
     source's training rows. The source's test rows are not touched: evaluate reads them. After a kill, the trainings go
-    on where they were.
+    on where they were. A process that TF_CONFIG makes a helper trains along and writes nothing.
 
     Raises:
         BadInput: a class has fewer training pictures than there are folds.
         GateRefused: a training diverged, at every learning rate if there are several.
     """
     names, section = list(backbones(choices)), settings.pretrain
-    tries = tries_of(settings, names)
-    decides = [settings.seed, settings.data.modality.model_dump(), section.model_dump()]
+    decides = [settings.seed, settings.data.modality.model_dump(), section.model_dump(), settings.train.model_dump()]
     inputs = [workspace.classes, *(workspace.packed("source", split) for split in ("train", "validation"))]
     inputs += [workspace.packed("target", "train")] if section.unlabelled == "target" else []
+    seat = strategy.seat_of(os.environ)
+    together = team.wanted(settings.train, choices.learns_by_rows, os.environ)
+    if together and seat and not seat.chief:
+        with console.progress("pretrain") as progress:
+            _trained(Bench(workspace, settings, Kept(workspace.trainings / "helper"), together), names, progress)
+        return
     with (
         training.kept(workspace, "pretrain", decides, inputs) as kept,
         files.folder_aside(workspace.pretrained) as folder,
         console.progress("pretrain") as progress,
     ):
-        bench, most = Bench(workspace, settings, kept), max(len(names), len(tries))
-        with Workers(_pretrain_one, bench, most) as workers:
-            total = len(tries) + len(names)
-            tried = list(zip(tries, workers.run(tries, training.part(progress, 0, total)), strict=True))
-            wanted = [Training(name, chosen(settings, tried, name)) for name in names]
-            results = workers.run(wanted, training.part(progress, len(tries), total))
+        tried, wanted, results = _trained(Bench(workspace, settings, kept, together), names, progress)
         for one, outcome in zip(wanted, results, strict=True):
             if outcome.refused:
                 raise GateRefused(f"backbone {one.backbone}: {outcome.refused}")
             shutil.copyfile(kept.model(one.name), folder / f"{one.backbone}.keras")
-        spent = {name: cost.total([kept.cost(file) for file in _files(tries + wanted, name)]) for name in names}
+        spent = {name: cost.total([kept.cost(file) for file in _files(tried + wanted, name)]) for name in names}
     _write_reports(workspace, settings, wanted, results)
     files.write_json(workspace.cost("pretrain"), {name: cost.as_json(one) for name, one in spent.items()})
+
+
+def _trained(
+    bench: Bench, names: Sequence[str], progress: Progress
+) -> tuple[list[Training], list[Training], list[Outcome]]:
+    """The trainings that chose learning rates, those that are kept, and what came of the latter."""
+    tries = tries_of(bench.settings, names)
+    total = len(tries) + len(names)
+    with _crew(bench, max(len(names), len(tries))) as crew:
+        tried = list(zip(tries, crew.run(tries, training.part(progress, 0, total)), strict=True))
+        wanted = [Training(name, chosen(bench.settings, tried, name)) for name in names]
+        results = crew.run(wanted, training.part(progress, len(tries), total))
+    return tries, wanted, results
+
+
+def _crew(bench: Bench, most_jobs: int) -> Crew:
+    """Who trains: each training in one process, several side by side; or all processes one training together."""
+    if bench.together:
+        return Team(_pretrain_one, bench, bench.settings.train.workers, lambda text: console.tell("pretrain", text))
+    return Workers(_pretrain_one, bench, most_jobs)
 
 
 def _files(trainings: Sequence[Training], backbone: str) -> list[str]:
@@ -133,6 +168,8 @@ def chosen(settings: Settings, tried: Sequence[tuple[Training, Outcome]], name: 
 
 
 def _pretrain_one(bench: Bench, one: Training, tell: Tell) -> Outcome:
+    if not bench.way.chief:
+        return train_one(bench, one, tell)
     with bench.kept.metered(one.name):
         outcome = train_one(bench, one, tell)
     board.write(bench.workspace.board("pretrain", one.name), outcome.history)
@@ -140,9 +177,22 @@ def _pretrain_one(bench: Bench, one: Training, tell: Tell) -> Outcome:
 
 
 def train_one(bench: Bench, one: Training, tell: Tell) -> Outcome:
-    """What came of one training; the model is kept."""
-    if done := bench.kept.finished(one.name):
+    """What came of one training; the model is kept, by the chief where several processes train it together."""
+    way = bench.way
+    if done := way.agreed_on(bench.kept.finished(one.name) if way.chief else None):
         return Outcome(**done)
+    try:
+        with strategy.use(way):
+            model, history = _learned(bench, one, tell)
+    except GateRefused as error:
+        return Outcome(0, [], str(error))
+    outcome = Outcome(int(model.count_params()), history)
+    if way.chief:
+        bench.kept.finish(one.name, strategy.plain(model, way), asdict(outcome))
+    return outcome
+
+
+def _learned(bench: Bench, one: Training, tell: Tell) -> tuple[Any, History]:
     section, choices = bench.settings.pretrain, Choices.of(bench.settings)
     data = _data(bench, choices, one, tell)
     steps = max(1, len(data.train) * section.epochs // section.batch_size)
@@ -152,13 +202,8 @@ def train_one(bench: Bench, one: Training, tell: Tell) -> Outcome:
         options = options.model_copy(update={"learning_rate": one.rate})
     spec = choices.modality.module.spec(choices.modality.options)
     net = backbone.module.build(backbone.options, spec, bench.settings.seed)
-    try:
-        model, history = choices.objective.module.pretrain(options, net, data, budget)
-    except GateRefused as error:
-        return Outcome(0, [], str(error))
-    outcome = Outcome(int(model.count_params()), history)
-    bench.kept.finish(one.name, model, asdict(outcome))
-    return outcome
+    learned: tuple[Any, History] = choices.objective.module.pretrain(options, net, data, budget)
+    return learned
 
 
 def _data(bench: Bench, choices: Choices, one: Training, tell: Tell) -> TrainData:

@@ -118,7 +118,14 @@ def _learner(
     """Traced once for a model, a recipe and what is trained and frozen."""
     known = {id(variable): variable for variable in model.weights}
     groups = [Group([known[one] for one in variables], rate) for rate, variables in trained]
-    return Learner(model, cross_entropy(model, recipe, weights), recipe, groups)
+
+    def whole(images: Any, labels: Any, seed: Any) -> tuple[Any, Any]:
+        return targets_of(images, labels, seed, model.output_shape[-1], recipe)
+
+    def loss(images: Any, targets: Any) -> tuple[Any, dict[str, Any]]:
+        return cost(model(images, training=True), targets, weights)
+
+    return Learner(model, loss, recipe, groups, whole=whole)
 
 
 def cross_entropy(model: Any, recipe: Recipe, weights: Sequence[float] | None = None) -> loop.Loss:

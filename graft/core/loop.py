@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graft.core import structure
+from graft.core import resume, steps, strategy, structure
 from graft.core.budget import Budget
 from graft.core.dataset import Progress
 from graft.core.errors import GateRefused
@@ -45,6 +45,11 @@ class Learner:
         groups: what gradients move; all trainable weights of `model` unless given.
         more: variables beside the model's own that are part of the state: a teacher's, a projection head's.
         after: what else moves after a step, inside the graph.
+        whole: what is made of a batch before `loss` sees it, with a row a picture in each tensor; then `loss` is called
+            with those, is a mean over rows, and batches can be cut. None: `loss` needs the batch as it is.
+
+    Raises:
+        BadInput: the way in use cuts batches, and `whole` is None.
     """
 
     def __init__(
@@ -55,40 +60,41 @@ class Learner:
         groups: Sequence[Group] = (),
         more: Sequence[Any] = (),
         after: Callable[[], None] = lambda: None,
+        whole: Callable[..., tuple[Any, ...]] | None = None,
     ) -> None:
         import tensorflow as tf
 
-        self.model, self.recipe = model, recipe
+        self.model, self.recipe, self.way = model, recipe, strategy.in_use()
         self._groups = [one for one in groups or (Group(model.trainable_variables),) if one.variables]
-        self._optimizers = [optimizer(recipe, one.variables) for one in self._groups]
-        moved = [variable for one in self._groups for variable in one.variables]
-        own = {id(variable) for variable in model.variables}
-        learns = {id(variable) for variable in moved}
-        channels = [one for one in structure.groups(model) if {id(variable) for variable in one} <= learns]
-        strangers = {id(one): one for one in (*moved, *more) if id(one) not in own}
-        self._more = list(strangers.values())
+        self._optimizers = [self.way.summed(optimizer(recipe, one.variables)) for one in self._groups]
+        self._moved = [variable for one in self._groups for variable in one.variables]
+        own, learns = ({id(variable) for variable in some} for some in (model.variables, self._moved))
+        self._channels = [one for one in structure.groups(model) if {id(variable) for variable in one} <= learns]
         self.average = [tf.Variable(tf.convert_to_tensor(one)) for one in model.variables] if recipe.ema else []
+        self._after = after
+        step = steps.Step(self.way, loss, whole, self._moved, self._apply)
+        strangers = {id(one): one for one in (*self._moved, *more, *step.state) if id(one) not in own}
+        self._more = list(strangers.values())
+        self.step, self._begin_step = step.traced(model), step.begin
 
-        def step(*batch: Any) -> tuple[Any, dict[str, Any]]:
-            with tf.GradientTape() as tape:
-                cost, told = loss(*batch)
-            gradients = tape.gradient(cost, moved)
-            if recipe.clip_norm:
-                gradients, _ = tf.clip_by_global_norm(gradients, recipe.clip_norm)
-            rest = list(gradients)
-            for group, by in zip(self._groups, self._optimizers, strict=True):
-                mine, rest = rest[: len(group.variables)], rest[len(group.variables) :]
-                by.apply(mine, group.variables)
-            if recipe.group_lasso:
-                structure.shrink(channels, recipe.group_lasso * self._optimizers[0].learning_rate)
-            after()
-            for mean, now in zip(self.average, model.variables, strict=False):
-                new = tf.convert_to_tensor(now)
-                # a sum of two shares would round what is frozen
-                mean.assign(new if mean.dtype.is_integer else mean + (1.0 - recipe.ema) * (new - mean))
-            return cost, told
+    def _apply(self, gradients: Sequence[Any]) -> None:
+        """Move all that a step moves, inside the graph."""
+        import tensorflow as tf
 
-        self.step = tf.function(step, reduce_retracing=True)
+        recipe = self.recipe
+        if recipe.clip_norm:
+            gradients, _ = tf.clip_by_global_norm(gradients, recipe.clip_norm)
+        rest = list(gradients)
+        for group, by in zip(self._groups, self._optimizers, strict=True):
+            mine, rest = rest[: len(group.variables)], rest[len(group.variables) :]
+            by.apply(mine, group.variables)
+        if recipe.group_lasso:
+            structure.shrink(self._channels, recipe.group_lasso * self._optimizers[0].learning_rate)
+        self._after()
+        for mean, now in zip(self.average, self.model.variables, strict=False):
+            new = tf.convert_to_tensor(now)
+            # a sum of two shares would round what is frozen
+            mean.assign(new if mean.dtype.is_integer else mean + (1.0 - recipe.ema) * (new - mean))
 
     def begin(self) -> None:
         """Optimizers that have seen nothing; averages that start where the model stands."""
@@ -97,6 +103,7 @@ class Learner:
                 variable.assign(np.zeros(variable.shape, variable.dtype))
         for mean, now in zip(self.average, self.model.variables, strict=False):
             mean.assign(now)
+        self._begin_step()
 
     def at(self, learning_rate: float) -> None:
         """Set the learning rate of the next step."""
@@ -139,10 +146,10 @@ def run(
     """Train `learner` and leave its model at the evaluation that ranks highest.
 
     Args:
-        batches: from a step (counted from 0) on, without end; the same step gives the same batch.
+        batches: from a step (counted from 0) on, without end; the same step gives the same batch, in every process.
         evaluate: what is told of the model as it stands, `val_accuracy` and `val_loss` for `by_accuracy`.
         checkpoint: where the state is kept every few seconds; what is there already is taken up. A training that
-            had ended is not run again.
+            had ended is not run again. Of several processes the chief reads and writes it, and tells the others.
 
     Returns:
         One row per evaluation: step, the means since the last one, what `evaluate` told.
@@ -152,6 +159,7 @@ def run(
     """
     learner.begin()
     run = _Run(learner, rank)
+    keeps = checkpoint if learner.way.chief else None
     if checkpoint and run.take_up(checkpoint):
         progress(min(run.step, budget.steps), budget.steps)
     last, saved = budget.steps_per_evaluation * math.ceil(budget.steps / budget.steps_per_evaluation), time.monotonic()
@@ -162,12 +170,12 @@ def run(
         if run.step % budget.steps_per_evaluation == 0:
             run.look(evaluate, min(run.step, budget.steps))
             progress(min(run.step, budget.steps), budget.steps)
-        if checkpoint and time.monotonic() - saved > SAVED_EVERY_S:
-            run.save(checkpoint)
+        if keeps and time.monotonic() - saved > SAVED_EVERY_S:
+            run.save(keeps)
             saved = time.monotonic()
     run.finish()
-    if checkpoint:
-        run.save(checkpoint)
+    if keeps:
+        run.save(keeps)
     return run.history
 
 
@@ -200,7 +208,8 @@ class _Run:
         means = {name: total / self._counted for name, total in self._sums.items()}
         self._sums, self._counted = {}, 0
         self._learner.swap()
-        self.history.append({"step": float(step), **means, **evaluate()})
+        # each looks, for what looking moves; what the chief saw counts
+        self.history.append({"step": float(step), **means, **self._learner.way.agreed_on(evaluate())})
         if self._best_row < 0 or self._rank(self.history[-1]) > self._rank(self.history[self._best_row]):
             self._best_row, self._since = len(self.history) - 1, 0
             self._best = [variable.numpy() for variable in self._learner.model.variables]
@@ -226,7 +235,8 @@ class _Run:
 
     def take_up(self, checkpoint: Checkpoint) -> bool:
         """Go on where the checkpoint stands; False if there is none that fits."""
-        held = checkpoint.load()
+        way = self._learner.way
+        held = resume.unpacked(way.agreed(checkpoint.raw() if way.chief else b"")) if way.several else checkpoint.load()
         if not held:
             return False
         facts, groups = held

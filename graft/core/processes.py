@@ -150,13 +150,18 @@ _state: tuple[Any, Any, Any]
 
 def _prepare(work: Any, context: Any, shares: Any, threads: int, log: Path | None) -> None:
     global _state
+    prepared(threads, log)
+    _state = (work, context, shares)
+
+
+def prepared(threads: int, log: Path | None) -> None:
+    """Make this fresh process one that dies with its parent, uses so many threads, and prints errors to `log`."""
     die_with_parent()
     if log:
         with log.open("ab") as file:
             os.dup2(file.fileno(), 2)
     for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
         os.environ[name] = str(threads)
-    _state = (work, context, shares)
 
 
 def _one(index: int, job: Any) -> Any:

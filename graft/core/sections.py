@@ -142,6 +142,20 @@ class Pretrain(Tuned):
     )
 
 
+class Train(Section):
+    """How pretraining uses the hardware. The same settings serve one device, several, and several machines.
+
+    Attributes:
+        strategy: auto takes the machines that TF_CONFIG names, else all graphics cards of this one.
+        accumulate: each batch is learned in so many parts, one after the other; their mean moves the weights.
+    """
+
+    strategy: Literal["auto", "single", "mirrored", "multi_worker"] = "auto"
+    workers: int = Field(default=2, ge=2, le=64, description="of multi_worker, here, where TF_CONFIG names none")
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    accumulate: int = Field(default=1, ge=1, le=4096)
+
+
 class Finetune(Tuned):
     """How the backbone is adapted to the target; the scratch net gets the same budget."""
 
@@ -298,6 +312,7 @@ class Settings(Section):
     data: Data
     validate_: Validate = Field(alias="validate")
     extract: Extract
+    train: Train = Train()
     pretrain: Pretrain
     finetune: Finetune
     evaluate: Evaluate

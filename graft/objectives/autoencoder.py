@@ -20,6 +20,7 @@ GREY, SCALE = 127.5, 127.5
 VECTOR_EDGE, VECTOR_FILTERS = 4, 64
 SETTLING_BATCHES = 32
 USES_UNLABELLED = True
+BY_ROWS = True
 
 
 class Options(BaseModel):
@@ -99,19 +100,21 @@ def _learner(backbone: Any, options: Options, recipe: Recipe, flags: tuple[bool,
 
     model = _autoencoder(backbone, options.decoder)
 
-    def error(images: Any, seed: Any, training: bool) -> Any:
-        hidden = _hidden(images, seed, options)
+    def error(images: Any, hidden: Any, training: bool) -> Any:
         cells = model(tf.where(hidden, GREY, images) if options.mask else images, training=training)
         squares = tf.square(_unpacked(cells, images) - (images - GREY) / SCALE)
         counted = tf.cast(hidden, tf.float32) * tf.ones_like(squares) if options.mask else tf.ones_like(squares)
         return tf.reduce_sum(counted * squares) / tf.reduce_sum(counted)
 
-    def loss(images: Any, seed: Any) -> tuple[Any, dict[str, Any]]:
-        return error(images, seed, training=True), {}
+    def whole(images: Any, seed: Any) -> tuple[Any, Any]:
+        return images, _hidden(images, seed, options)
 
-    validated = tf.function(lambda images, _, seed: error(images, seed, training=False), reduce_retracing=True)
+    def loss(images: Any, hidden: Any) -> tuple[Any, dict[str, Any]]:
+        return error(images, hidden, training=True), {}
+
+    validated = tf.function(lambda images, _, seed: error(*whole(images, seed), training=False), reduce_retracing=True)
     settle = tf.function(lambda images: backbone(images, training=True), reduce_retracing=True)
-    return loop.Learner(model, loss, recipe), validated, settle
+    return loop.Learner(model, loss, recipe, whole=whole), validated, settle
 
 
 def _hidden(images: Any, seed: Any, options: Options) -> Any:
@@ -145,7 +148,7 @@ def _autoencoder(backbone: Any, filters: int) -> Any:
     cell = -(-size // maps.shape[1])
     decoder = keras.Sequential(name="decoder")
     decoder.add(keras.layers.Conv2D(filters, 3, padding="same", activation="relu"))
-    decoder.add(keras.layers.Conv2D(cell * cell * channels, 1))
+    decoder.add(keras.layers.Conv2D(cell * cell * channels, 1, dtype="float32"))
     return keras.Model(backbone.input, decoder(maps), name="autoencoder")
 
 

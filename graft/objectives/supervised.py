@@ -8,6 +8,9 @@ from graft.core import fit
 from graft.core.budget import Budget
 from graft.core.fit import TrainData
 
+BY_ROWS = True
+"""The loss is a mean over the pictures of a batch, which may be cut for several devices."""
+
 
 class Options(BaseModel):
     """How fast the backbone learns from the source."""

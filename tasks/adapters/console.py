@@ -20,6 +20,11 @@ def emit(event: str, **facts: Any) -> None:
         print(MARK + json.dumps({"event": event, **facts}), flush=True)
 
 
+def tell(stage: str, text: str) -> None:
+    """A line for the person who watches, beside the progress."""
+    print(f"{stage}: {text}", file=sys.stderr, flush=True)
+
+
 def parse(line: str) -> dict[str, Any] | None:
     """The event in a line of a stage's output, None if it is ordinary text."""
     if not line.startswith(MARK):

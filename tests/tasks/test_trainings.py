@@ -56,6 +56,10 @@ def test_rates_are_tried_on_folds_and_what_the_lasso_silenced_is_cut_out(copied:
     [
         ({"pretrain.unlabelled": "target"}, "pretrain.unlabelled is target and objective supervised learns nothing"),
         ({"pretrain.objective": "none", "pretrain.learning_rates": "[0.1]"}, "objective none has no learning rate"),
+        ({"train.accumulate": "3"}, "train.accumulate is 3, and pretrain.batch_size is 64"),
+        ({"train.strategy": "mirrored", "pretrain.objective": "supcon"}, "train.strategy is mirrored and objective"),
+        ({"train.precision": "float16", "pretrain.objective": "simclr"}, "float32; auto or float32 would do"),
+        ({"train.strategy": "horovod"}, "train.strategy is 'horovod'; it should be 'auto', 'single', 'mirrored'"),
         ({"finetune.views": "6"}, "finetune.views is 6; 0 to 5 would do"),
     ],
 )

@@ -51,7 +51,7 @@ class Choices:
         _check_installed(choices.formats)
         rules.check_severities(settings.validate_.rules, choices.modality.module.RULES)
         _check_pretrain(settings.pretrain, choices.objective)
-        _check_train(settings.train, settings.pretrain.batch_size, choices)
+        _check_train(settings.train, settings.pretrain, choices)
         if settings.finetune.views > (most := len(choices.modality.module.VIEWS)):
             raise BadInput(
                 f"finetune.views is {settings.finetune.views}; 0 to {most} would do for {data.modality.name}s"
@@ -99,20 +99,26 @@ def _check_pretrain(section: Pretrain, objective: Plugin) -> None:
         )
 
 
-def _check_train(train: Train, batch_size: int, choices: Choices) -> None:
+def _check_train(train: Train, section: Pretrain, choices: Choices) -> None:
+    if train.data == "store" and section.folds:
+        raise BadInput(
+            f"pretrain.folds is {section.folds} and train.data is store, whose rows are not taken apart; folds 0 or "
+            "data packed would do"
+        )
     if not choices.learns_by_rows:
         for key, found, fit in (
+            ("data", train.data, ("packed",)),
             ("strategy", train.strategy, ("auto", "single")),
             ("precision", train.precision, ("auto", "float32")),
             ("accumulate", train.accumulate, (1,)),
         ):
             if found not in fit:
                 raise BadInput(
-                    f"train.{key} is {found} and objective {choices.objective.name} learns from whole batches on one "
-                    f"device in float32; {' or '.join(map(str, fit))} would do, or objective supervised or autoencoder"
+                    f"train.{key} is {found} and objective {choices.objective.name} learns from packed rows, on one "
+                    f"device, in float32; {' or '.join(map(str, fit))} would do, or objective supervised or autoencoder"
                 )
-    if batch_size % train.accumulate:
+    if section.batch_size % train.accumulate:
         raise BadInput(
-            f"train.accumulate is {train.accumulate}, and pretrain.batch_size is {batch_size}, which cannot be cut "
-            "into so many equal parts; a divisor would do"
+            f"train.accumulate is {train.accumulate}, and pretrain.batch_size is {section.batch_size}, which cannot be "
+            "cut into so many equal parts; a divisor would do"
         )

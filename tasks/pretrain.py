@@ -5,21 +5,22 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from graft.core import cost, strategy, team
 from graft.core.budget import Budget
-from graft.core.dataset import Progress
+from graft.core.dataset import Progress, Split
 from graft.core.errors import GateRefused
 from graft.core.fit import TrainData
 from graft.core.folds import folds
 from graft.core.loop import History
 from graft.core.plugins import Plugin, resolve
 from graft.core.processes import Tell, Workers
-from graft.core.sections import Choice, Settings
+from graft.core.sections import Choice, Pretrain, Settings
 from graft.core.strategy import Way
 from graft.core.team import Team
-from tasks import stage, training
+from tasks import stage, streams, training
 from tasks.adapters import arrays, board, console, files
 from tasks.choices import Choices
 from tasks.training import Kept
@@ -86,8 +87,8 @@ def pretrain(workspace: Workspace, settings: Settings, choices: Choices) -> None
     """
     names, section = list(backbones(choices)), settings.pretrain
     decides = [settings.seed, settings.data.modality.model_dump(), section.model_dump(), settings.train.model_dump()]
-    inputs = [workspace.classes, *(workspace.packed("source", split) for split in ("train", "validation"))]
-    inputs += [workspace.packed("target", "train")] if section.unlabelled == "target" else []
+    inputs = [] if settings.train.data == "store" else _inputs(workspace, section)
+    decides += [streams.features_of(workspace)] if settings.train.data == "store" else []
     seat = strategy.seat_of(os.environ)
     together = team.wanted(settings.train, choices.learns_by_rows, os.environ)
     if together and seat and not seat.chief:
@@ -107,6 +108,11 @@ def pretrain(workspace: Workspace, settings: Settings, choices: Choices) -> None
         spent = {name: cost.total([kept.cost(file) for file in _files(tried + wanted, name)]) for name in names}
     _write_reports(workspace, settings, wanted, results)
     files.write_json(workspace.cost("pretrain"), {name: cost.as_json(one) for name, one in spent.items()})
+
+
+def _inputs(workspace: Workspace, section: Pretrain) -> list[Path]:
+    inputs = [workspace.classes, *(workspace.packed("source", split) for split in ("train", "validation"))]
+    return inputs + ([workspace.packed("target", "train")] if section.unlabelled == "target" else [])
 
 
 def _trained(
@@ -210,7 +216,9 @@ def _data(bench: Bench, choices: Choices, one: Training, tell: Tell) -> TrainDat
     """The source's training and validation rows, or a fold of the former."""
     workspace, section = bench.workspace, bench.settings.pretrain
     varied = choices.modality.module.AUGMENTS
-    train, validation = (arrays.read(workspace.packed("source", split)) for split in ("train", "validation"))
+    rows = streams.opened if bench.settings.train.data == "store" else _packed
+    train, classes = rows(workspace, "source", "train")
+    validation, _ = rows(workspace, "source", "validation")
     if one.fold is not None:
         mine, held_out = folds(train.labels, train.units, section.folds, bench.settings.seed)[one.fold]
         train, validation = train.take(mine), train.take(held_out)
@@ -218,13 +226,17 @@ def _data(bench: Bench, choices: Choices, one: Training, tell: Tell) -> TrainDat
     return TrainData(
         train=train,
         validation=validation,
-        n_classes=len(files.read_json(workspace.classes)["source"]),
+        n_classes=len(classes),
         augment=varied[section.training.augment],
         strong=varied["strong"],
-        unlabelled=arrays.read(workspace.packed("target", "train")).images if of_target else None,
+        unlabelled=rows(workspace, "target", "train")[0].images if of_target else None,
         progress=lambda done, total: tell(done / total),
         checkpoint=bench.kept.checkpoint(one.name),
     )
+
+
+def _packed(workspace: Workspace, role: str, split: str) -> tuple[Split, list[str]]:
+    return arrays.read(workspace.packed(role, split)), files.read_json(workspace.classes)[role]
 
 
 def _write_reports(

@@ -23,6 +23,17 @@ def push() -> None:
     remote.push(Workspace.find(), Console(soft_wrap=True))
 
 
+@app.command()
+def shards() -> None:
+    """Bring the packed rows to the store in shards, for trainings that stream them: `train.data: store`."""
+    from rich.console import Console
+
+    from tasks import streams
+    from tasks.workspace import Workspace
+
+    streams.push(Workspace.find(), Console(soft_wrap=True))
+
+
 def pull() -> None:
     """Bring what dvc.lock refers to from the store: `graft pull --data`."""
     gc.set_threshold(MANY)

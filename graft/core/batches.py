@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graft.core import blocks
 from graft.core.dataset import Augment, Split
 
 
@@ -26,7 +27,7 @@ def labelled(split: Split, augment: Augment, batch_size: int, seed: int, start: 
     import tensorflow as tf
 
     def draw() -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int32]]]:
-        for step, rows in _steps(len(split), batch_size, seed, start):
+        for step, rows in _steps(split.images, batch_size, seed, start):
             yield np.asarray(split.images[rows]), split.labels[rows], _seed(seed, step)
 
     signature = (
@@ -50,7 +51,7 @@ def views(images: NDArray[np.uint8], augments: tuple[Augment, ...], batch_size: 
     import tensorflow as tf
 
     def draw() -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int32]]]:
-        for step, rows in _steps(len(images), batch_size, seed, start):
+        for step, rows in _steps(images, batch_size, seed, start):
             yield np.asarray(images[rows]), _seed(seed, step)
 
     signature = (tf.TensorSpec((None, *images.shape[1:]), tf.uint8), tf.TensorSpec((2,), tf.int32))
@@ -111,10 +112,16 @@ def _beta(seed: Any, alpha: float) -> Any:
     return one / tf.maximum(one + two, 1e-8)
 
 
-def _steps(n: int, batch_size: int, seed: int, start: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
+def _steps(images: Any, batch_size: int, seed: int, start: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Step by step, which rows; pictures that lie in blocks are told what will be asked for."""
+    lie = getattr(images, "blocks", None)
     step = start
     while True:
-        yield step, rows_of(step, n, batch_size, seed)
+        if lie is None:
+            yield step, rows_of(step, len(images), batch_size, seed)
+        else:
+            images.expect(step, batch_size, seed)
+            yield step, blocks.rows_of(step, lie, batch_size, seed)
         step += 1
 
 

@@ -147,9 +147,11 @@ class Train(Section):
 
     Attributes:
         strategy: auto takes the machines that TF_CONFIG names, else all graphics cards of this one.
+        data: where its pictures are read from: packed here, or in shards in the store (`graft shards`).
         accumulate: each batch is learned in so many parts, one after the other; their mean moves the weights.
     """
 
+    data: Literal["packed", "store"] = "packed"
     strategy: Literal["auto", "single", "mirrored", "multi_worker"] = "auto"
     workers: int = Field(default=2, ge=2, le=64, description="of multi_worker, here, where TF_CONFIG names none")
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"

@@ -7,6 +7,7 @@
 | history/     | what was decided, added only | get    | get, put             |
 | atlas/       | what was compared            | get    | get, put             |
 | inbox/       | pictures, to train on later  |        | get, put             |
+| shards/      | rows, for trainings to read  |        | get, put             |
 | dvc/         | DVC's remote                 | get    | get, put, delete     |
 | spread/      | what jobs read and made      |        | get, put             |
 | conformance/ | trials of the store itself   |        | get, put, delete     |
@@ -15,7 +16,7 @@
 from typing import Any
 
 READ = ("models", "stages", "history", "atlas", "dvc")
-WRITTEN = (*READ, "inbox", "spread", "conformance")
+WRITTEN = (*READ, "inbox", "shards", "spread", "conformance")
 DELETED = ("dvc", "conformance")
 NEVER = (
     "s3:DeleteObjectVersion",

@@ -57,12 +57,18 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Bench:
-    """What the worker processes need to know."""
+    """What the worker processes need to know.
+
+    Attributes:
+        together: whether they train each net together.
+        streams: whether rows come from the store.
+    """
 
     workspace: Workspace
     settings: Settings
     kept: Kept
     together: bool = False
+    streams: bool = False
 
     @cached_property
     def way(self) -> Way:
@@ -85,22 +91,23 @@ def pretrain(workspace: Workspace, settings: Settings, choices: Choices) -> None
         BadInput: a class has fewer training pictures than there are folds.
         GateRefused: a training diverged, at every learning rate if there are several.
     """
-    names, section = list(backbones(choices)), settings.pretrain
+    names, section, from_store = list(backbones(choices)), settings.pretrain, settings.train.data == "store"
     decides = [settings.seed, settings.data.modality.model_dump(), section.model_dump(), settings.train.model_dump()]
-    inputs = [] if settings.train.data == "store" else _inputs(workspace, section)
-    decides += [streams.features_of(workspace)] if settings.train.data == "store" else []
-    seat = strategy.seat_of(os.environ)
-    together = team.wanted(settings.train, choices.learns_by_rows, os.environ)
+    decides += [streams.features_of(workspace)] if from_store else []
+    inputs = [] if from_store else _inputs(workspace, section)
+    together, seat = team.wanted(settings.train, choices.learns_by_rows, os.environ), strategy.seat_of(os.environ)
     if together and seat and not seat.chief:
+        nowhere = Kept(workspace.trainings / "helper")
         with console.progress("pretrain") as progress:
-            _trained(Bench(workspace, settings, Kept(workspace.trainings / "helper"), together), names, progress)
+            _trained(Bench(workspace, settings, nowhere, together, from_store), names, progress)
         return
     with (
         training.kept(workspace, "pretrain", decides, inputs) as kept,
         files.folder_aside(workspace.pretrained) as folder,
         console.progress("pretrain") as progress,
     ):
-        tried, wanted, results = _trained(Bench(workspace, settings, kept, together), names, progress)
+        bench = Bench(workspace, settings, kept, together, from_store)
+        tried, wanted, results = _trained(bench, names, progress)
         for one, outcome in zip(wanted, results, strict=True):
             if outcome.refused:
                 raise GateRefused(f"backbone {one.backbone}: {outcome.refused}")
@@ -216,7 +223,7 @@ def _data(bench: Bench, choices: Choices, one: Training, tell: Tell) -> TrainDat
     """The source's training and validation rows, or a fold of the former."""
     workspace, section = bench.workspace, bench.settings.pretrain
     varied = choices.modality.module.AUGMENTS
-    rows = streams.opened if bench.settings.train.data == "store" else _packed
+    rows = streams.opened if bench.streams else _packed
     train, classes = rows(workspace, "source", "train")
     validation, _ = rows(workspace, "source", "validation")
     if one.fold is not None:

@@ -9,7 +9,7 @@ import pytest
 from infra import policies
 from tests.store import NOBODIES, Server, connect
 
-PREFIXES = ("models", "stages", "history", "atlas", "dvc", "inbox", "spread", "conformance", "other")
+PREFIXES = ("models", "stages", "history", "atlas", "dvc", "inbox", "shards", "spread", "conformance", "other")
 ALLOWED = {
     "puller": {"get": policies.READ, "put": (), "upload": (), "delete": ()},
     "trainer": {

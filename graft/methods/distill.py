@@ -1,4 +1,7 @@
-"""Distillation (Hinton et al. 2015): the net learns what a teacher answers, on labelled pictures and on others."""
+"""Distillation (Hinton et al. 2015): a net learns what a teacher answers, on labelled pictures and on others.
+
+With `share` the pupil is smaller than its teacher: the net itself without its least channels.
+"""
 
 import functools
 from collections.abc import Callable
@@ -6,7 +9,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from graft.core import fit, layers, loop, probe, saved, unlabelled
+from graft.core import fit, layers, loop, probe, prune, saved, unlabelled
 from graft.core.budget import Budget
 from graft.core.errors import BadInput
 from graft.core.fit import TrainData
@@ -14,6 +17,7 @@ from graft.core.recipe import Recipe
 
 FREEZES_BACKBONE = False
 USES_UNLABELLED = True
+SMALLER = True
 
 Teacher = Callable[[Any], Any]
 """Pictures (batch, size, size, channels) in [0, 255] to (batch, classes) logits, inside a graph."""
@@ -31,11 +35,16 @@ class Options(BaseModel):
     l2: float = Field(default=1.0, gt=0, le=1e6, description="of the linear probe at the start")
     last_blocks: int = Field(default=0, ge=0, description="only so many blocks next to the head learn; 0 is all")
     own_share: float = Field(default=0.5, gt=0, lt=1, description="of the steps, for the net to become the teacher")
+    share: float = Field(default=0.0, ge=0, le=0.95, description="of the inner channels that the pupil does without")
 
     @model_validator(mode="after")
     def _file_has_hash(self) -> Self:
         if bool(self.teacher) != bool(self.teacher_sha256):
             raise ValueError("should have teacher and teacher_sha256, or neither")
+        if self.teacher and self.share:
+            raise ValueError(
+                "should have a teacher of its own or a share, which leaves the whole net to be the teacher"
+            )
         return self
 
 
@@ -48,13 +57,14 @@ def adapt(options: Options, backbone: Any, data: TrainData, budget: Budget) -> t
     """Teach `backbone` in place what the classifier in the teacher's file answers.
 
     Without a file the net teaches itself (born-again, Furlanello et al. 2018): it is fine-tuned as by `full` for
-    `own_share` of the steps, and what came of that teaches it anew from its pretrained weights.
+    `own_share` of the steps, and what came of that teaches it anew from its pretrained weights. Or it teaches what
+    `prune.pruned` leaves of it, which begins where the whole net ended and needs no head from a probe.
 
     Args:
         backbone: keras.Model, float32 pictures in [0, 255] to (batch, features), pretrained.
 
     Returns:
-        The target classifier around `backbone`, and its history (see `fit.train`).
+        The target classifier around `backbone`, or around a smaller one, and its history (see `fit.train`).
 
     Raises:
         BadInput: the teacher's file is none, another one, or of other classes.
@@ -67,6 +77,9 @@ def adapt(options: Options, backbone: Any, data: TrainData, budget: Budget) -> t
     model = fit.classifier(backbone, data.n_classes, budget.seed)
     with layers.frozen(unlabelled.kept(backbone, options.last_blocks)):
         begun = unlabelled.start(model, data, budget, options.own_share, options.l2)
+    if options.share and (pupil := prune.pruned(model, options.share)) is not model:
+        follows = options.model_copy(update={"start": "random"})
+        return pupil, begun.followed_by(_taught(pupil, _resized(model), begun.data, begun.budget, follows))
     past = _past(model)
     for variable, now in zip(past.weights, model.variables, strict=True):
         variable.assign(now)

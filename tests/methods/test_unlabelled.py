@@ -227,6 +227,25 @@ def test_a_teacher_in_a_file_teaches_if_it_is_the_one_that_was_named(
     assert history[-1]["divergence"] > 0
 
 
+@SWEEP
+def test_a_net_teaches_what_is_left_of_it_without_its_least_channels(net: Net, data: TrainData) -> None:
+    model, history = net.adapt(distill, data, share=0.5)
+    whole = fit.classifier(net.backbone, 3, 1)
+    assert model.count_params() < 0.8 * whole.count_params()
+    assert [row["step"] for row in history if "divergence" in row] == [6, 8] and len(history) == 4
+    held = net.backbone.get_weights()
+    smallest, _ = net.adapt(distill, data, share=0.9)
+    assert smallest.count_params() < model.count_params()
+    for ours, theirs in zip(held, net.backbone.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_pupil_without_channels_has_no_teacher_from_a_file() -> None:
+    said = {"name": "distill", "teacher": "a.keras", "teacher_sha256": "0" * 64, "share": 0.5}
+    with pytest.raises(BadInput, match="finetune.method .*should have a teacher of its own or a share"):
+        plugins.resolve("graft.methods", Choice.model_validate(said), "finetune.method")
+
+
 def test_a_teacher_needs_its_hash_before_anything_runs() -> None:
     with pytest.raises(BadInput, match="should have teacher and teacher_sha256, or neither"):
         plugins.resolve(

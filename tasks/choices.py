@@ -1,11 +1,12 @@
 """Every choice of params.yaml resolved at once: a wrong name fails in the first second, not the fifth hour."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from graft.core.errors import BadInput
 from graft.core.extras import lacking
-from graft.core.plugins import Plugin, resolve
-from graft.core.sections import Choice, Domain, Pretrain, Settings, Train
+from graft.core.plugins import Plugin, module, names, resolve
+from graft.core.sections import Choice, Domain, Finetune, Pretrain, Settings, Train
 from tasks.gate import rules
 
 INBOX = "inbox"
@@ -14,7 +15,7 @@ INBOX = "inbox"
 
 @dataclass(frozen=True)
 class Choices:
-    """The chosen plug-ins with their checked options; an inbox that is not taken is None."""
+    """The chosen plug-ins with their checked options; an inbox that is not taken is None; variants are by name."""
 
     modality: Plugin
     source_origin: Plugin
@@ -24,6 +25,7 @@ class Choices:
     backbone: Plugin
     objective: Plugin
     method: Plugin
+    variants: Mapping[str, Plugin]
     formats: tuple[Plugin, ...]
 
     @classmethod
@@ -43,6 +45,7 @@ class Choices:
             backbone=resolve("graft.backbones", settings.pretrain.backbone, "pretrain.backbone"),
             objective=resolve("graft.objectives", settings.pretrain.objective, "pretrain.objective"),
             method=resolve("graft.methods", settings.finetune.method, "finetune.method"),
+            variants=_variants(settings.finetune),
             formats=tuple(
                 resolve("graft.exports", choice, f"export.formats[{index}]")
                 for index, choice in enumerate(settings.export.formats)
@@ -76,6 +79,18 @@ def inbox(domain: Domain) -> Plugin:
     """What reads the pictures that were sent to the store for a domain."""
     where = {"uri": f"s3:///{INBOX}/{domain.name}", "min_classes": 0}
     return resolve("tasks.origins", Choice.model_validate({"name": "s3"} | where), f"the inbox of {domain.name}")
+
+
+def _variants(section: Finetune) -> dict[str, Plugin]:
+    """What trains each variant of the net that ships."""
+    found = {}
+    for index, (name, choice) in enumerate(section.variants.items()):
+        setting = f"finetune.smaller[{index}]"
+        found[name] = resolve("graft.methods", choice, setting)
+        if not getattr(found[name].module, "SMALLER", False):
+            good = [one for one in names("graft.methods") if getattr(module("graft.methods", one), "SMALLER", False)]
+            raise BadInput(f"{setting}.name is {choice.name!r}, whose net is no smaller; {', '.join(good)} would do")
+    return found
 
 
 def _check_installed(formats: tuple[Plugin, ...]) -> None:

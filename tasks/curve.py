@@ -100,7 +100,7 @@ def _budgets(workspace: Workspace, settings: Settings) -> list[int]:
 
 def _decides(workspace: Workspace, settings: Settings) -> tuple[Any, list[Any]]:
     data, seeds = settings.data.modality.model_dump(), list(settings.evaluate.seeds)
-    said = [data, settings.pretrain.backbone.model_dump(), settings.finetune.model_dump(), seeds]
+    said = [data, settings.pretrain.backbone.model_dump(), settings.finetune.model_dump(exclude={"smaller"}), seeds]
     packed = [workspace.packed(role, split) for role in ROLES for split in ("train", "validation")]
     held_out = [path for split in SETS.values() if (path := workspace.held_out("target", split)).exists()]
     return said, [workspace.classes, workspace.pretrained, workspace.finetune_report, *packed, *held_out]

@@ -17,6 +17,7 @@ from graft.core.errors import BadInput, GateRefused
 from graft.core.fit import TrainData
 from graft.core.folds import folds
 from graft.core.loop import History
+from graft.core.plugins import Plugin
 from graft.core.processes import Tell, Workers
 from graft.core.sections import Settings
 from tasks import stage, training
@@ -28,41 +29,45 @@ from tasks.workspace import ARMS, ROLES, Workspace
 
 
 class Training(NamedTuple):
-    """One training: which arm, from which seed, at which learning rate; in which fold, if it only helps to choose."""
+    """One training: which arm, from which seed, at which learning rate; in which fold, if it only helps to choose; of
+    which variant, if it is none of the arm itself."""
 
     arm: str
     seed: int
     rate: float
     fold: int | None = None
+    variant: str = ""
 
     @property
     def name(self) -> str:
-        return f"{self.arm}-{self.seed}-{self.rate}" + ("" if self.fold is None else f"-fold{self.fold}")
+        fold = "" if self.fold is None else f"-fold{self.fold}"
+        return f"{self.arm}-{self.seed}-{self.rate}{fold}{self.variant and f'-{self.variant}'}"
 
 
 Outcome = tuple[Training, History]
 
 
 def finetune(workspace: Workspace, settings: Settings, choices: Choices) -> None:
-    """Train transfer, scratch and article for every seed; write their classifiers, the curves, what was
-    chosen and what it cost.
+    """Train transfer, scratch and article for every seed, then the variants of the one that ships; write their
+    classifiers, the curves, what was chosen and what it cost.
 
     An arm tries every learning rate on its first seed and keeps the best for all: by validation accuracy, or by
-    cross-validation on the training rows. After a kill, the trainings go on where they were.
+    cross-validation on the training rows. A variant has the labels, seed and rate of the net that ships; one that
+    diverges is left out. After a kill, the trainings go on where they were.
 
     Raises:
         BadInput: a class has fewer training pictures than `finetune.labels_per_class` or than there are folds.
         GateRefused: a training diverged at every learning rate.
     """
     tries, seeds = tries_of(settings), settings.evaluate.seeds
-    most = max(len(tries), len(ARMS) * len(seeds))
+    most = max(len(tries), len(ARMS) * len(seeds), len(choices.variants))
     with (
         training.kept(workspace, "finetune", *decides(workspace, settings)) as kept,
         files.folder_aside(workspace.finetuned) as folder,
         console.progress("finetune") as progress,
         Workers(_train_and_log, Bench(workspace, settings, kept), most) as workers,
     ):
-        total = len(tries) + len(ARMS) * len(seeds)
+        total = len(tries) + len(ARMS) * len(seeds) + len(choices.variants)
         tried = list(zip(tries, workers.run(tries, training.part(progress, 0, total)), strict=True))
         chosen = {arm: best([one for one in tried if one[0].arm == arm]) for arm in ARMS}
         wanted = [Training(arm, seed, chosen[arm]) for arm in ARMS for seed in seeds]
@@ -71,9 +76,16 @@ def finetune(workspace: Workspace, settings: Settings, choices: Choices) -> None
             if not history:
                 raise GateRefused(f"{_shown(one)} diverged; lower finetune.learning_rates would do")
             shutil.copyfile(kept.model(one.name), folder / workspace.classifier(one.arm, one.seed).name)
+        seed = training.shipped_seed(_accuracies(final, "transfer"))
+        also = [Training("transfer", seed, chosen["transfer"], variant=name) for name in choices.variants]
+        smaller = list(zip(also, workers.run(also, training.part(progress, total - len(also), total)), strict=True))
+        for one, history in smaller:
+            if history:
+                shutil.copyfile(kept.model(one.name), folder / workspace.variant(one.variant).name)
         spent = {arm: cost.total([kept.cost(name) for name in _names(tries + wanted, arm)]) for arm in ARMS}
+        spent |= {f"transfer, {one.variant}": kept.cost(one.name) for one in also}
     others = [one for one in tried if one[0].fold is None and one[0] not in wanted]
-    _write_reports(workspace, settings, others + final, final)
+    _write_reports(workspace, settings, others + final, final, smaller)
     files.write_json(workspace.cost("finetune"), {arm: cost.as_json(one) for arm, one in spent.items()})
 
 
@@ -173,13 +185,17 @@ class Bench:
             varied[section.training.augment],
             lambda done, total: tell(done / total),
             strong=varied["strong"],
-            unlabelled=self._unlabelled(drawn, seed) if self._uses_unlabelled(one.arm) else None,
+            unlabelled=self._unlabelled(drawn, seed) if self._uses_unlabelled(one) else None,
             source=self.source,
             checkpoint=self.kept.checkpoint(one.name),
         )
 
-    def _uses_unlabelled(self, arm: str) -> bool:
-        return arm != "scratch" and getattr(self.choices.method.module, "USES_UNLABELLED", False)
+    def method(self, one: Training) -> Plugin:
+        """What trains it, of an arm that is pretrained."""
+        return self.choices.variants[one.variant] if one.variant else self.choices.method
+
+    def _uses_unlabelled(self, one: Training) -> bool:
+        return one.arm != "scratch" and getattr(self.method(one).module, "USES_UNLABELLED", False)
 
     def _unlabelled(self, drawn: NDArray[np.int64], seed: int) -> NDArray[np.uint8] | None:
         """Training pictures whose labels this seed does not see."""
@@ -211,7 +227,7 @@ def train_one(bench: Bench, one: Training, tell: Tell) -> History:
             model = fit.classifier(net, bench.n_classes, one.seed)
             history = fit.train(model, data, budget)
         else:
-            method = bench.choices.method
+            method = bench.method(one)
             model, history = method.module.adapt(method.options, net, data, budget)
     except GateRefused:
         return []
@@ -244,22 +260,36 @@ def _shown(one: Training) -> str:
     return f"arm {one.arm}, seed {one.seed}, learning rate {one.rate}"
 
 
-def _write_reports(workspace: Workspace, settings: Settings, outcomes: list[Outcome], kept: list[Outcome]) -> None:
+def _accuracies(kept: Sequence[Outcome], arm: str) -> dict[str, float]:
+    """By seed, the best validation accuracy of the arm's training."""
+    return {str(one.seed): _accuracy(history) for one, history in kept if one.arm == arm}
+
+
+def _accuracy(history: History) -> float:
+    return max(row["val_accuracy"] for row in history)
+
+
+def _write_reports(
+    workspace: Workspace, settings: Settings, outcomes: list[Outcome], kept: list[Outcome], smaller: list[Outcome]
+) -> None:
     curve = [
         {"arm": one.arm, "seed": one.seed, "learning_rate": one.rate, **row}
         for one, history in outcomes
         for row in history
     ]
     files.write_csv(workspace.curve("finetune"), curve)
-    report = {}
+    report: dict[str, dict[str, Any]] = {}
     for arm in ARMS:
         mine = [one for one in kept if one[0].arm == arm]
         report[arm] = {
             "learning_rates_tried": list(settings.finetune.learning_rates),
             "learning_rate": mine[0][0].rate,
             "steps": settings.finetune.steps,
-            "validation_accuracy": {str(t.seed): max(row["val_accuracy"] for row in h) for t, h in mine},
+            "validation_accuracy": _accuracies(mine, arm),
         }
+    if smaller:
+        told = {one.variant: _accuracy(history) if history else None for one, history in smaller}
+        report["transfer"]["variants"] = told
     files.write_json(workspace.finetune_report, report)
 
 

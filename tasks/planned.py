@@ -66,7 +66,7 @@ def cell(
 ) -> dict[str, Any]:
     """All that decides a cell."""
     settings = ours.settings
-    finetune = settings.finetune.model_dump(mode="json", exclude={"method", "labels_per_class"})
+    finetune = settings.finetune.model_dump(mode="json", exclude={"method", "labels_per_class", "smaller"})
     return {
         "source": {"name": source.name, "data": source.hash("train", "validation")} if source else None,
         "target": {"name": target.name, "data": target.hash("train", "validation", *HELD_OUT)},

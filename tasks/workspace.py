@@ -184,6 +184,10 @@ class Workspace:
     def classifier(self, arm: str, seed: int) -> Path:
         return self.finetuned / f"{arm}-{seed}.keras"
 
+    def variant(self, name: str) -> Path:
+        """The classifier of a variant of the net that ships, one of `finetune.smaller`."""
+        return self.finetuned / f"{name}.keras"
+
     @property
     def finetune_report(self) -> Path:
         return self.root / "reports" / "finetune.json"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from graft.core import plugins
 from tasks.workspace import STAGES
 
 ROOT = Path(__file__).parents[1]
@@ -90,6 +91,13 @@ def test_every_code_dependency_exists(stage: str) -> None:
 def test_a_stage_depends_on_the_chosen_plug_in_alone(stage: str, kind: str, setting: str) -> None:
     assert f"{kind}/${{{setting}.name}}.py" in STAGE_FILE[stage]["deps"]
     assert kind not in STAGE_FILE[stage]["deps"]
+
+
+def test_fine_tuning_depends_on_every_method_that_makes_variants() -> None:
+    named = [
+        name for name in plugins.names("graft.methods") if hasattr(plugins.module("graft.methods", name), "SMALLER")
+    ]
+    assert named and {f"graft/methods/{name}.py" for name in named} <= set(STAGE_FILE["finetune"]["deps"])
 
 
 @pytest.mark.parametrize("stage", STAGES)

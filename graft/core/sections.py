@@ -170,6 +170,30 @@ class Finetune(Tuned):
     unlabelled: Literal["rest", "none"] = "rest"
     max_unlabelled: int = Field(default=20_000, ge=1, le=10_000_000)
     views: int = Field(default=0, ge=0, le=16, description="beside the picture as it is, whose answers are averaged")
+    smaller: tuple[Choice, ...] = Field(
+        default=(), max_length=8, description="methods that make variants of the net that ships; a training for each"
+    )
+
+    @field_validator("smaller", mode="before")
+    @classmethod
+    def _choices_to_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @field_validator("smaller")
+    @classmethod
+    def _different_variants(cls, value: tuple[Choice, ...]) -> tuple[Choice, ...]:
+        if any(one in value[:index] for index, one in enumerate(value)):
+            raise ValueError("should have other options in each variant of one method")
+        return value
+
+    @property
+    def variants(self) -> dict[str, Choice]:
+        """`smaller` by name: the method's, numbered from the second of the same method on (pruned, pruned-2)."""
+        named: dict[str, Choice] = {}
+        for index, one in enumerate(self.smaller):
+            before = sum(other.name == one.name for other in self.smaller[:index])
+            named[f"{one.name}-{before + 1}" if before else one.name] = one
+        return named
 
     @property
     def per_class(self) -> int | None:

@@ -9,6 +9,7 @@ from graft.core.budget import Budget
 from graft.core.fit import TrainData
 
 FREEZES_BACKBONE = False
+SMALLER = True
 
 
 class Options(BaseModel):

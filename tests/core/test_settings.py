@@ -53,6 +53,8 @@ def test_the_shipped_file_is_valid(params: Path) -> None:
         ("[0.003, 0.006]", "[]", "finetune.learning_rates is (); it should have at least 1 item"),
         ("  steps: 400", "  steps: 400.5", "finetune.steps is 400.5"),
         ("max_aspect: 8.0", "max_aspect: .inf", "validate.max_aspect is inf; it should be a finite number"),
+        ("smaller: []", "smaller: [{share: 0.5}]", "finetune.smaller.0.name: missing"),
+        ("smaller: []", "smaller: [pruned, pruned]", "it should have other options in each variant of one method"),
         ("seeds: 3", "seeds: 0", "evaluate.seeds is 0"),
         ("seeds: 3", "seeds: [1, 1]", "evaluate.seeds is [1, 1]"),
         ("seeds: 3", "seeds: true", "evaluate.seeds is True"),
@@ -113,6 +115,14 @@ def test_settings_cannot_be_changed_in_the_program(params: Path) -> None:
 
 def test_a_bare_name_is_a_choice(params: Path) -> None:
     assert settings.load(replaced(params, "{name: full}", "full")).finetune.method.name == "full"
+
+
+def test_a_variant_is_called_like_its_method_and_a_second_one_of_the_same_has_a_number(params: Path) -> None:
+    said = "[quantized, {name: pruned, share: 0.5}, {name: pruned, share: 0.75}]"
+    variants = settings.load(replaced(params, "smaller: []", f"smaller: {said}")).finetune.variants
+    assert list(variants) == ["quantized", "pruned", "pruned-2"]
+    assert variants["pruned-2"].options == {"share": 0.75}
+    assert settings.load(PARAMS).finetune.variants == {}
 
 
 def test_a_uri_is_a_choice_and_is_spelt_out_where_it_is_set(params: Path) -> None:

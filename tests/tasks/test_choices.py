@@ -13,6 +13,24 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("full", "finetune.smaller[0].name is 'full', whose net is no smaller; distill, pruned, quantized would do"),
+        ("prune", "finetune.smaller[0].name is 'prune'; methods here: "),
+        ("{name: pruned, shar: 0.5}", "finetune.smaller[0].shar: unknown key; did you mean share?"),
+        ("{name: pruned, share: 1.0}", "finetune.smaller[0].share is 1.0; it should be less than or equal to 0.95"),
+    ],
+)
+def test_a_variant_that_cannot_be_made_is_refused_before_anything_runs(said: str, told: str, tmp_path: Path) -> None:
+    params = tmp_path / "params.yaml"
+    params.write_text((ROOT / "params.yaml").read_text())
+    with pytest.raises(BadInput) as caught:
+        settings_file.set_values(params, [f"finetune.smaller=[{said}]"], Choices.of)
+    assert str(caught.value).startswith(told) and "\n" not in str(caught.value)
+    assert params.read_text() == (ROOT / "params.yaml").read_text()
+
+
+@pytest.mark.parametrize(
     ("said", "what", "modules", "extra"),
     [
         ("{name: onnx}", "onnx of precision float32", "onnx, onnxruntime, tf2onnx", "onnx"),

@@ -1,9 +1,9 @@
 """What each exported file keeps of the model, weighs and takes: python -m benchmarks.files WORKSPACE...
 
-In each WORKSPACE `graft run` has ended. Its shipped model is converted to every format below and each file answers
-every test picture, seen and unseen, as in the stage export. Then all that can answer one picture take turns: each file
-on one thread and on as many as there are cores, Keras called as a function, and the same inside `tf.function`. A turn's
-figure is the median of its calls, the one reported the median of the turns.
+In each WORKSPACE `graft run` has ended. Its shipped model and the variants of it (finetune.smaller) are converted to
+every format below and each file answers every test picture, seen and unseen, as in the stage export. Then all that can
+answer one picture take turns: each file on one thread and on as many as there are cores, Keras called as a function,
+and the same inside `tf.function`. A turn's figure is the median of its calls, the one reported the median of the turns.
 """
 
 import os
@@ -22,7 +22,7 @@ from graft.core.processes import usable_cores
 from tasks import conversion, training
 from tasks.adapters import arrays, files, models
 from tasks.choices import Choices
-from tasks.export import Bench
+from tasks.export import Bench, file_name
 from tasks.workspace import HELD_OUT, Workspace
 
 FORMATS = [
@@ -37,8 +37,12 @@ BARS = {
     "int8_of_float32_bytes": 0.28,
     "onnx_max_probability_difference": 1e-5,
     "int8_times_faster_than_tensorflow": 5.0,
+    "variant_times_fewer_bytes_than_float16": 3.0,
 }
+WITHIN_POINTS = 1.0
+"""What a variant's file may lose of the whole net's accuracy to count."""
 KEPT = (
+    "variant",
     "bytes",
     "accuracy",
     "accuracy_ci95",
@@ -71,23 +75,46 @@ def _measured(workspace: Workspace) -> dict[str, Any]:
     settings = type(said).model_validate(wanted)
     seed = training.shipped_seed(files.read_json(workspace.finetune_report)["transfer"]["validation_accuracy"])
     held_out = [path for split in HELD_OUT if (path := workspace.held_out("target", split)).exists()]
-    made = conversion.convert(conversion.Job(workspace, settings, seed, held_out), lambda done, total: None)
-    bench, contents = Bench(arrays.read_all(held_out), made), {}
-    table: dict[str, Any] = {}
-    for plugin, content in zip(Choices.of(settings).formats, made.formats, strict=True):
-        [(name, data)] = content.items()
-        facts = bench.prove(plugin, content) | {"bytes": len(data)}
-        table[name] = {key: facts[key] for key in KEPT if key in facts}
-        contents[name] = data
-    model = models.calibrated(models.load(workspace.classifier("transfer", seed)), made.temperature)
-    milliseconds = _milliseconds(contents, model, np.asarray(bench.test.images[:1]))
+    jobs = [conversion.Job(workspace, settings, seed, held_out, name) for name in ("", *settings.finetune.variants)]
+    jobs = [job for job in jobs if job.model.exists()]
+    test, made = arrays.read_all(held_out), conversion.convert(jobs, lambda done, total: None)
+    benches = {job.variant: Bench(test, one, job.variant) for job, one in zip(jobs, made, strict=True)}
+    table, contents = dict[str, Any](), dict[str, bytes]()
+    for variant, bench in benches.items():
+        for plugin, content in zip(Choices.of(settings).formats, bench.made.formats, strict=True):
+            [(name, data)] = content.items()
+            facts = bench.prove(plugin, content) | {"variant": variant, "bytes": len(data)}
+            table[file_name(name, variant)] = {key: facts[key] for key in KEPT if key in facts}
+            contents[file_name(name, variant)] = data
+    model = models.calibrated(models.load(jobs[0].model), made[0].temperature)
     found = {
-        "pictures": len(bench.test),
-        "keras_accuracy": bench.keras_accuracy,
+        "pictures": len(test),
+        "keras_accuracy": benches[""].keras_accuracy,
+        "variants": {
+            name: {"keras_accuracy": bench.keras_accuracy, "parameters": bench.made.parameters}
+            for name, bench in benches.items()
+            if name
+        },
         "files": table,
-        "one_picture_ms": milliseconds,
+        "one_picture_ms": _milliseconds(contents, model, np.asarray(test.images[:1])),
     }
+    print(_shown(found))
     return found | {"against_bars": _against_bars(found)}
+
+
+def _shown(found: dict[str, Any]) -> str:
+    """Nets by precision, as a Markdown table: bytes, accuracy, agreement with the net's own Keras model, time."""
+    rows = [
+        f"| {one['variant'] or 'whole'} | `{name}` | {one['bytes']:,} | {100 * one['accuracy']:.2f} | "
+        f"{100 * one['agreement']:.2f} | {_fewest(found['one_picture_ms'], name):.2f} |"
+        for name, one in found["files"].items()
+    ]
+    return "\n".join(["| net | file | bytes | accuracy % | agreement % | ms |", "|---|---|---|---|---|---|", *rows])
+
+
+def _fewest(spent: dict[str, float], name: str) -> float:
+    """Milliseconds of a file on the number of threads that suits it best."""
+    return min(ms for asked, ms in spent.items() if f" {name}, " in asked)
 
 
 def _milliseconds(contents: dict[str, bytes], model: Any, picture: Any) -> dict[str, float]:
@@ -170,7 +197,7 @@ def _tensorflow(model: Any, picture: Any) -> dict[str, Ask]:
 def _against_bars(found: dict[str, Any]) -> dict[str, float]:
     """The figures that BARS speak of."""
     table, spent = found["files"], found["one_picture_ms"]
-    int8 = min(spent[name] for name in spent if name.startswith("litert model-int8.tflite"))
+    int8 = _fewest(spent, "model-int8.tflite")
     of_tensorflow = min(spent[name] for name in spent if name.startswith(("keras", "tf.")))
     return {
         "int8_drop_points": round(100 * (found["keras_accuracy"] - table["model-int8.tflite"]["accuracy"]), 3),
@@ -179,7 +206,20 @@ def _against_bars(found: dict[str, Any]) -> dict[str, float]:
         "int8_of_float32_bytes": round(table["model-int8.tflite"]["bytes"] / table["model-float32.tflite"]["bytes"], 3),
         "onnx_max_probability_difference": table["model-float32.onnx"]["max_probability_difference"],
         "int8_times_faster_than_tensorflow": round(of_tensorflow / int8, 1),
+        **_smallest(found),
     }
+
+
+def _smallest(found: dict[str, Any]) -> dict[str, float]:
+    """By how much the smallest TFLite file of a variant that loses no more than WITHIN_POINTS is smaller."""
+    least, table = found["keras_accuracy"] - WITHIN_POINTS / 100, found["files"]
+    sizes = [
+        one["bytes"]
+        for name, one in table.items()
+        if one["variant"] and name.endswith(".tflite") and one["accuracy"] >= least
+    ]
+    fewer = round(table["model-float16.tflite"]["bytes"] / min(sizes), 2) if sizes else 1.0
+    return {"variant_times_fewer_bytes_than_float16": fewer} if found["variants"] else {}
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The half of export that needs TensorFlow, in a process of its own: its memory is given back before files are run."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ class Made(NamedTuple):
         formats: of each of export.formats, file name to content.
         faulty: what the calibrated model would answer on the test pictures of `rows` if a file had a fault.
         rows: (m,) int64.
+        parameters: numbers that the model has.
     """
 
     temperature: float
@@ -34,19 +36,27 @@ class Made(NamedTuple):
     formats: list[dict[str, bytes]]
     faulty: dict[tuple[str, str], NDArray[np.float32]]
     rows: NDArray[np.int64]
+    parameters: int
 
 
 class Job(NamedTuple):
-    """Whom to convert, and the packed test pictures to ask about."""
+    """Whom to convert (the whole net, or the variant of that name), and the packed test pictures to ask about."""
 
     workspace: Workspace
     settings: Settings
     seed: int
     test: list[Path]
+    variant: str = ""
+
+    @property
+    def model(self) -> Path:
+        """Its file."""
+        place = self.workspace
+        return place.variant(self.variant) if self.variant else place.classifier("transfer", self.seed)
 
 
-def convert(job: Job, progress: Progress) -> Made:
-    """Load the transfer model of a seed, ask it, convert it.
+def convert(jobs: Sequence[Job], progress: Progress) -> list[Made]:
+    """Load the transfer model of a seed, or a variant of it, ask it, convert it; several side by side.
 
     Args:
         progress: called with (hundredths done, hundredths in all).
@@ -54,14 +64,13 @@ def convert(job: Job, progress: Progress) -> Made:
     Raises:
         EnvironmentProblem: the process was killed, out of memory most likely.
     """
-    with Workers(_convert, None, 1) as worker:
-        [made] = worker.run([job], progress)
-    return made
+    with Workers(_convert, None, len(jobs)) as workers:
+        return workers.run(jobs, progress)
 
 
 def _convert(_: None, job: Job, tell: Tell) -> Made:
     formats = Choices.of(job.settings).formats
-    bare = models.load(job.workspace.classifier("transfer", job.seed))
+    bare = models.load(job.model)
     test = arrays.read_all(job.test)
     logits = fit.predict(bare, test.images)
     temperature = _temperature(job, bare, logits.shape[1])
@@ -72,7 +81,7 @@ def _convert(_: None, job: Job, tell: Tell) -> Made:
         tell((index + 1) / len(formats))
     rows = np.unique(np.linspace(0, len(test) - 1, diagnosis.ROWS).astype(np.int64))
     asked = diagnosis.faulty(lambda x: fit.softmax(fit.predict(model, x)), np.asarray(test.images[rows]))
-    return Made(temperature, logits, made, asked, rows)
+    return Made(temperature, logits, made, asked, rows, bare.count_params())
 
 
 def _temperature(job: Job, model: object, n_classes: int) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from graft.core import outlook
+from graft.core import outlook, variants
 from graft.core import settings as settings_file
 from graft.core.errors import BadInput
 from graft.core.report import Facts, render
@@ -153,6 +153,15 @@ def show(workspace: Workspace, console: Any) -> None:
         )
     console.print()
     console.print(exported, highlight=False)
+    if rows := variants.rows(export):
+        nets = Table(*variants.HEAD, box=None, pad_edge=False)
+        for row in rows:
+            nets.add_row(*row)
+        console.print()
+        console.print(nets, highlight=False)
+        prefer = settings.export.prefer
+        how = f"{prefer.name} within {prefer.within_points:g} points of the best"
+        console.print(f"\nruns unless another is named: {export['runs'] or 'none'} ({how})", highlight=False)
     console.print(f"\nreport: {workspace.report}", highlight=False, soft_wrap=True)
 
 

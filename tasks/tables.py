@@ -55,6 +55,7 @@ def exported(workspace: Workspace) -> Rows:
     return [
         {
             "file": plain(name),
+            **({"net": one["variant"] or "whole"} if "variant" in one else {}),
             "bytes": one["bytes"],
             "accuracy %": round(100 * one["accuracy"], 1),
             "agreement with Keras %": round(100 * one["agreement"], 2),

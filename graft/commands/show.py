@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, time
 from typing import Any
 
+from graft.core import variants
 from graft.core.changes import changes
 from graft.core.errors import UsageError, one_line
 from graft.hub import gate, pointer, releases
@@ -108,12 +109,16 @@ def release(held: Held) -> None:
         for threshold in found if isinstance(found, list) else ():
             print(_threshold(set_, threshold))
     print()
-    measured = contents.metrics["export"]["files"]
+    export = contents.metrics["export"]
+    measured = export["files"]
     rows = [
         (name, f"{file.bytes_:,}", file.sha256[:16], _percent(measured.get(name, {}).get("accuracy")))
         for name, file in contents.files.items()
     ]
     _table(("file", "bytes", "sha256", "accuracy %"), rows)
+    if nets := variants.rows(export):
+        print()
+        _table(variants.HEAD, nets)
 
 
 def diff(old: Receipt, new: Receipt) -> None:

@@ -32,7 +32,11 @@ def limits(section: Export, index: int) -> Limits:
 
 
 def refusals(facts: Facts, keras_accuracy: float, allowed: Limits) -> list[str]:
-    """Why a file is refused, one line each; none if it passes."""
+    """Why a file is refused, one line each; none if it passes.
+
+    Args:
+        keras_accuracy: that of the model that ships, also of a variant's file: what a user loses by it.
+    """
     reasons, drop = [], drop_points(facts, keras_accuracy)
     if facts["agreement"] < allowed.min_agreement:
         reasons.append(
@@ -40,7 +44,9 @@ def refusals(facts: Facts, keras_accuracy: float, allowed: Limits) -> list[str]:
             f"{allowed.min_agreement:.1%}"
         )
     if drop > allowed.max_drop_points:
-        reasons.append(f"loses {drop:.1f} points of accuracy; {allowed.where[1]} is {allowed.max_drop_points:g}")
+        against = " against the whole net" if facts.get("variant") else ""
+        limit = f"{allowed.where[1]} is {allowed.max_drop_points:g}"
+        reasons.append(f"loses {drop:.1f} points of accuracy{against}; {limit}")
     if not facts["builtin_operators_only"]:
         reasons.append("needs operators that a plain runtime lacks")
     reasons += [f"answers differently {how}" for how, same in facts["same_answers"].items() if same is False]
@@ -49,11 +55,12 @@ def refusals(facts: Facts, keras_accuracy: float, allowed: Limits) -> list[str]:
 
 def stop(files: Mapping[str, Facts], keras_accuracy: float, hard_stop_points: float) -> str:
     """Why the stage may not go on; "" if it may: a file passed, and none of those that keep the net's own numbers is so
-    bad that all are in doubt. What rounding to integers costs a net says nothing of its other files.
+    bad that all are in doubt. What rounding to integers costs a net says nothing of its other files, nor does what a
+    variant of the net loses.
     """
     for name, facts in files.items():
         drop = drop_points(facts, keras_accuracy)
-        if facts["precision"] in FLOATS and drop > hard_stop_points:
+        if facts["precision"] in FLOATS and not facts.get("variant") and drop > hard_stop_points:
             why = "; ".join(facts["refused_because"])
             return f"{name} loses {drop:.1f} points of accuracy; export.hard_stop_points is {hard_stop_points:g}: {why}"
     if any(facts["passed"] for facts in files.values()):
@@ -63,7 +70,7 @@ def stop(files: Mapping[str, Facts], keras_accuracy: float, hard_stop_points: fl
 
 def choose(files: Mapping[str, Facts], prefer: Prefer) -> str:
     """The file that runs where none is named: of those that passed, that graft runs and that are nearly as good as
-    the best of them; "" if there is none. Files are in the order of export.formats.
+    the best of them; "" if there is none. Files are in the order of export.formats, those of variants behind.
     """
     fit = {name: one for name, one in files.items() if one["passed"] and one["format"] == "tflite"}
     best = max((one["accuracy"] for one in fit.values()), default=0.0)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from graft.core import drawing, export_figures, feature_figures, figures, outlook, page
+from graft.core import drawing, export_figures, feature_figures, figures, outlook, page, variants
 from graft.core import insight as why
 
 STAGES = ("ingest", "validate", "extract", "pretrain", "finetune", "evaluate", "curve", "export")
@@ -220,6 +220,8 @@ def _context(facts: Facts) -> dict[str, Any]:
         "longest": max((row["seconds"] for row in seconds.values()), default=0) or 1,
         "costs": _costs(facts.cost),
         "files": facts.export.get("files") or {},
+        "nets": variants.rows(facts.export),
+        "nets_head": variants.HEAD,
         "sheets": {domain: _blocks(samples) for domain, samples in facts.samples.items() if samples},
         "mistakes": [(*told, _alone(picture)) for *told, picture in facts.mistakes],
         "disagreements": {

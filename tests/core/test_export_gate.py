@@ -40,6 +40,11 @@ def test_each_limit_refuses_by_its_name(change: dict[str, Any], told: str) -> No
     assert export_gate.refusals(GOOD | change, 0.81, export_gate.limits(SECTION, 0)) == [told]
 
 
+def test_a_file_of_a_variant_is_told_against_which_net_it_loses() -> None:
+    [told] = export_gate.refusals(GOOD | {"variant": "pruned"}, 0.82, export_gate.limits(SECTION, 0))
+    assert told == "loses 2.0 points of accuracy against the whole net; export.max_accuracy_drop_points is 1"
+
+
 def test_a_format_states_its_own_tolerance() -> None:
     allowed = export_gate.limits(SECTION, 1)
     assert (allowed.min_agreement, allowed.max_drop_points) == (0.9, 1.0)
@@ -58,6 +63,12 @@ def test_a_float_file_that_loses_very_much_stops_all_and_one_of_integers_only_it
     said = export_gate.stop({"a": file(0.8, 9, 1.0), "b": awful}, 0.8, 2.0)
     assert said == ("b loses 10.0 points of accuracy; export.hard_stop_points is 2: likely cause: channel order")
     assert export_gate.stop({"a": file(0.8, 9, 1.0), "b": awful | {"precision": "int8"}}, 0.8, 2.0) == ""
+
+
+def test_a_variant_that_loses_very_much_stops_nothing_and_its_file_keeps_nothing_going() -> None:
+    awful = file(0.5, 5, 1.0, passed=False, refused_because=["loses 30.0 points"], variant="pruned")
+    assert export_gate.stop({"a": file(0.8, 9, 1.0), "b": awful}, 0.8, 2.0) == ""
+    assert export_gate.stop({"a": awful | {"variant": ""}, "b": file(0.8, 9, 1.0)}, 0.8, 2.0).startswith("a loses 30.0")
 
 
 FILES = {
@@ -81,6 +92,13 @@ FILES = {
 )
 def test_the_file_that_runs_is_chosen_among_those_nearly_as_good(name: Any, within: float, chosen: str) -> None:
     assert export_gate.choose(FILES, Prefer(name=name, within_points=within)) == chosen
+
+
+def test_a_variant_is_chosen_where_it_is_smallest_and_nearly_as_good() -> None:
+    files = FILES | {"pruned": file(0.792, 100, 1.0, variant="pruned")}
+    assert export_gate.choose(files, Prefer(name="smallest", within_points=1.0)) == "pruned"
+    assert export_gate.choose(files, Prefer(name="smallest", within_points=0.7)) == "small"
+    assert export_gate.choose(files, Prefer(name="first", within_points=1.0)) == "large"
 
 
 def test_where_no_file_can_run_none_is_chosen() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from graft.core import figures
+from graft.core import export_figures, figures
 from graft.core import page as page_parts
 from graft.core.outlook import verdict, worth_in_labels
 from graft.core.report import (
@@ -380,6 +380,42 @@ def test_files_of_an_older_report_without_intervals_make_a_page() -> None:
         name: {k: v for k, v in one.items() if k != "accuracy_ci95"} for name, one in full().export["files"].items()
     }
     assert "model.tflite" in render(replace(full(), export={**full().export, "files": files, "runs": ""}))
+
+
+def with_variant() -> Facts:
+    """The full report of a net that also has a pruned variant, whose smallest file runs."""
+    export = dict(full().export)
+    [whole, _] = export["files"].values()
+    has = {"accuracy": 0.575, "accuracy_ci95": [0.55, 0.6], "parameters": 586_000}
+    lost = {"trained": True, "drop_points": 0.6, "drop_ci95": [-0.3, 1.5]}
+    files = {
+        f"model{'-' * bool(net)}{net}-{precision}.tflite": whole
+        | {"variant": net, "precision": precision, "bytes": size, "passed": precision == "int8"}
+        for net, sizes in (("", (2_000_000, 600_000)), ("pruned", (1_000_000, 300_000)))
+        for precision, size in zip(("float32", "int8"), sizes, strict=True)
+    }
+    told = {"keras": has, "variants": {"pruned": has | lost}, "files": files, "runs": "model-pruned-int8.tflite"}
+    return replace(full(), export=export | told)
+
+
+def test_variants_are_told_in_a_table_and_drawn_in_a_colour_each_with_a_shape_for_each_precision() -> None:
+    export = with_variant().export
+    text = render(with_variant())
+    assert '<th scope="row" class="name">pruned</th>' in text and "0.6 [-0.3, 1.5]" in text
+    assert "<b>model-pruned-int8.tflite</b>: 300.0 kB" in text
+    looks = {name: look for name, look in export_figures._looks(export["files"])}
+    assert len({look.colour for look in looks.values()}) == len({look.shape for look in looks.values()}) == 2
+    assert len({(look.colour, look.shape) for look in looks.values()}) == len(looks) == 4
+    drawn = str(export_figures.trade(export["files"], 0.575, export["runs"]))
+    assert all(
+        f">{told}<" in drawn for told in ("whole", "pruned", "float32", "int8", "model-pruned-int8.tflite, runs")
+    )
+
+
+def test_files_of_one_net_have_a_colour_each_and_are_named_beside_it() -> None:
+    export = full().export
+    drawn = str(export_figures.trade(export["files"], 0.575, export["runs"]))
+    assert ">model.tflite, runs<" in drawn and ", refused<" in drawn and ">whole<" not in drawn
 
 
 def test_curves_show_the_learning_rate_that_was_kept(page: str) -> None:

@@ -1,6 +1,7 @@
 """The gate of exported files, on files that were really converted: right ones, faulty ones, and a kill in between."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -10,20 +11,26 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from graft.backbones import convnet
-from graft.core import attached, diagnosis, fit, plugins, vary
+from graft.core import attached, diagnosis, fit, plugins, prune, vary
+from graft.core import settings as settings_file
 from graft.core.budget import Budget
 from graft.core.dataset import Split
 from graft.core.export_gate import Limits
 from graft.core.sections import Choice
 from graft.core.spec import Spec
+from tasks import publish, report, tables
+from tasks.adapters import models
 from tasks.conversion import Made
 from tasks.export import Bench
+from tasks.workspace import Workspace
 from tests.conftest import Finished, Place, wait_until
 
 LIMITS = Limits(0.98, 1.0, ("export.min_agreement", "export.max_accuracy_drop_points"))
 N_CLASSES = 6
+ROOT = Path(__file__).parents[2]
 
 
 def kinds(n: int, seed: int) -> Split:
@@ -52,7 +59,7 @@ def net() -> Any:
 @pytest.fixture(scope="module")
 def bench(net: Any) -> Bench:
     asked = diagnosis.faulty(lambda x: fit.softmax(fit.predict(net, x)), TEST.images)
-    return Bench(TEST, Made(1.0, fit.predict(net, TEST.images), [], asked, np.arange(len(TEST))))
+    return Bench(TEST, Made(1.0, fit.predict(net, TEST.images), [], asked, np.arange(len(TEST)), net.count_params()))
 
 
 def judged(bench: Bench, net: Any, precision: str, samples: np.ndarray) -> dict[str, Any]:
@@ -157,6 +164,81 @@ def test_a_refused_file_is_kept_aside_and_the_stage_goes_on_with_the_one_that_pa
     texts = attached.read((exported / "model-float16.tflite").read_bytes())
     assert texts[attached.LABELS] == (exported / "labels.txt").read_text()
     assert json.loads(texts[attached.METADATA])["licence"] == "CC-BY-4.0"
+
+
+def pruned(place: Place) -> Workspace:
+    """The workspace with the net that ships, cut down: it answers in its own way."""
+    workspace = Workspace(place.root)
+    seed = json.loads(workspace.export_report.read_text())["seed"]
+    whole = models.load(workspace.classifier("transfer", seed))
+    models.save(prune.pruned(whole, 0.5), workspace.variant("pruned"))
+    return workspace
+
+
+def test_variants_are_exported_beside_the_net_and_the_smallest_file_of_all_runs(
+    finished: Finished, tmp_path: Path
+) -> None:
+    import jsonschema
+
+    place = finished[0].copy(tmp_path / "clone")
+    workspace = pruned(place)
+    place.set(
+        "finetune.smaller=[{name: pruned, share: 0.5}, {name: quantized}]",  # the second diverged: it left no file
+        "export.formats=[{name: tflite, precision: float32}, {name: tflite, precision: dynamic}]",
+        "export.prefer={name: smallest, within_points: 100.0}",
+    )
+    done = place.run("python", "-m", "tasks.export")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(workspace.export_report.read_text())
+    jsonschema.validate(told, json.loads((ROOT / "docs" / "schema" / "export.schema.json").read_text()))
+    assert told["runs"] == "model-pruned-dynamic.tflite"
+    assert {name: one["variant"] for name, one in told["files"].items()} == {
+        "model-float32.tflite": "",
+        "model-dynamic.tflite": "",
+        "model-pruned-float32.tflite": "pruned",
+        "model-pruned-dynamic.tflite": "pruned",
+    }
+    assert told["files"]["model-pruned-float32.tflite"]["agreement"] == 1.0  # with its own Keras model
+    has, lost = told["variants"]["pruned"], told["keras"]["accuracy"] - told["variants"]["pruned"]["accuracy"]
+    assert has["parameters"] < told["keras"]["parameters"] and has["drop_points"] == pytest.approx(100 * lost)
+    assert has["drop_ci95"][0] <= has["drop_points"] <= has["drop_ci95"][1]
+    assert told["variants"]["quantized"]["trained"] is False
+    content = (workspace.exported / told["runs"]).read_bytes()
+    assert json.loads(attached.read(content)[attached.METADATA])["made_from"]["variant"] == "pruned"
+    assert [row["net"] for row in tables.exported(workspace)] == ["whole", "whole", "pruned", "pruned"]
+    with (tmp_path / "terminal").open("w+") as terminal:
+        report.show(workspace, Console(file=terminal, width=120))
+        shown = (tmp_path / "terminal").read_text()
+    assert re.search(r"^quantized +its training diverged$", shown, re.MULTILINE)
+    assert (
+        "\nruns unless another is named: model-pruned-dynamic.tflite (smallest within 100 points of the best)" in shown
+    )
+    settings = settings_file.load(workspace.params)
+    (tmp_path / "scratch").mkdir()
+    gathered = publish.gather(workspace, settings, "shapes", tmp_path / "scratch")
+    assert publish.describe(workspace, settings, "shapes", gathered).model.file == told["runs"]
+    card = (tmp_path / "scratch" / publish.CARD).read_text()
+    assert "- `model-pruned-dynamic.tflite`, which runs unless another is named: " in card
+    assert "as the variant `pruned` of the trained network" in card
+
+
+def test_a_variant_s_file_is_compared_with_its_own_net_and_its_accuracy_with_the_whole_one_s(
+    bench: Bench, net: Any
+) -> None:
+    smaller = prune.pruned(net, 0.5)
+    asked = diagnosis.faulty(lambda x: fit.softmax(fit.predict(smaller, x)), TEST.images)
+    rows = np.arange(len(TEST))
+    made = Made(1.0, fit.predict(smaller, TEST.images), [], asked, rows, smaller.count_params())
+    result = judged(Bench(TEST, made, "pruned", bench), smaller, "float32", TRAIN.images)
+    assert result["variant"] == "pruned" and result["agreement"] == 1.0
+    lost = 100 * (bench.keras_accuracy - result["accuracy"])
+    assert lost > LIMITS.max_drop_points
+    assert result["refused_because"] == [
+        f"loses {lost:.1f} points of accuracy against the whole net; export.max_accuracy_drop_points is 1"
+    ]
+    swapped = before(smaller, lambda x: x[..., ::-1])
+    faulty = judged(Bench(TEST, made, "pruned", bench), swapped, "float32", TRAIN.images)
+    assert faulty["refused_because"][-1].startswith("likely cause: channel order (")
 
 
 def test_a_kill_half_way_leaves_what_was_there_and_no_process(strict: Place) -> None:

@@ -102,7 +102,7 @@ def _gain(name: str, gain: dict[str, Any]) -> str:
 
 def _file(name: str, facts: dict[str, Any], runs: bool) -> str:
     low, high = facts["accuracy_ci95"]
-    network = f"variant {_code(facts['variant'])} of the trained network" if facts["variant"] else "trained network"
+    network = f"variant {_code(facts['variant'])} of the trained network" if facts.get("variant") else "trained network"
     return (
         f"- {_code(name)}{', which runs unless another is named' if runs else ''}: {facts['bytes']:,} bytes, accuracy "
         f"{facts['accuracy']:.1%} (95 % interval {low:.1%} to {high:.1%}) on every test picture, names the same class "

@@ -197,7 +197,7 @@ class Workspace:
         return self.root / "reports" / "plots" / f"{stage}.csv"
 
     def cost(self, stage: str) -> Path:
-        """What the trainings of `pretrain` cost, by backbone, or those of `finetune`, by arm."""
+        """What the trainings of `pretrain` cost, by backbone, or those of `finetune`, by arm and variant."""
         return self.root / "reports" / f"{stage}_cost.json"
 
     @property

@@ -9,7 +9,7 @@ from typing import Any
 
 from graft.core import atlas as records
 from graft.core.matrix import Matrix
-from graft.core.sections import Choice, Settings
+from graft.core.sections import Choice, Settings, Train
 from tasks import atlas, cells, domains, training
 from tasks.cells import SCRATCH, Job, Told
 from tasks.choices import Choices
@@ -72,7 +72,7 @@ def cell(
         "target": {"name": target.name, "data": target.hash("train", "validation", *HELD_OUT)},
         "modality": settings.data.modality.model_dump(mode="json"),
         "backbone": settings.pretrain.backbone.model_dump(mode="json"),
-        "pretrain": {"seed": settings.seed, **settings.pretrain.model_dump(mode="json")} if source else None,
+        "pretrain": _pretraining(settings) if source else None,
         "finetune": finetune,
         "method": method.model_dump(mode="json") if method else None,
         "labels_per_class": labels,
@@ -133,14 +133,19 @@ def learned(ours: Plan, source: Domain, target: Domain) -> Path:
     settings = ours.settings
     of_target = settings.pretrain.unlabelled == "target"
     said = [
-        settings.seed,
         settings.data.modality.model_dump(mode="json"),
-        settings.pretrain.model_dump(mode="json"),
+        _pretraining(settings),
         source.hash("train", "validation"),
         target.hash("train") if of_target else "",
     ]
     key = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:24]
     return ours.workspace.compared / "nets" / key
+
+
+def _pretraining(settings: Settings) -> dict[str, Any]:
+    """What decides how a source is learned, beside the source."""
+    hardware = {"train": settings.train.model_dump(mode="json")} if settings.train != Train() else {}
+    return {"seed": settings.seed, **settings.pretrain.model_dump(mode="json"), **hardware}
 
 
 def view(ours: Plan, source: Domain | None, target: Domain) -> Workspace:

@@ -129,7 +129,7 @@ class Plan:
         return study
 
     def _key(self, arm: Arm) -> str:
-        rest = self.settings.model_dump(mode="json", include={"seed", "pretrain", "finetune"})
+        rest = self.settings.model_dump(mode="json", include={"seed", "train", "pretrain", "finetune"})
         apart = (*arm.space, *(arm.left_out and search_file.OF_REUSE))
         for key in apart:
             rest = _without(rest, key.split("."))
@@ -162,6 +162,7 @@ class Plan:
     def _backbone(self, document: dict[str, Any]) -> str:
         settings = settings_of(document)
         decides = [settings.seed, settings.data.modality.model_dump(), settings.pretrain.model_dump(mode="json")]
+        decides.append(settings.train.model_dump())
         return hashlib.sha256(json.dumps([decides, self._data], sort_keys=True).encode()).hexdigest()[:24]
 
     def measured(

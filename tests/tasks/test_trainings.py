@@ -14,7 +14,7 @@ from tasks import training
 from tasks.adapters import files, models
 from tasks.choices import Choices
 from tasks.workspace import ARMS, Workspace
-from tests.conftest import Place, one_core, wait_until
+from tests.conftest import Place, wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,8 +66,7 @@ def test_a_kill_while_a_variant_is_trained_costs_no_other_training(copied: Place
     workspace = Workspace(copied.root)
     copied.set("finetune.smaller=[{name: pruned, share: 0.5}]", "finetune.steps=200")
     before = {path.name: path.read_bytes() for path in workspace.finetuned.iterdir()}
-    with one_core():
-        running = subprocess.Popen([sys.executable, "-m", "tasks.finetune"], cwd=copied.root, env=copied.environment)
+    running = subprocess.Popen([sys.executable, "-m", "tasks.finetune"], cwd=copied.root, env=copied.environment)
     wait_until(lambda: [*workspace.trainings.glob("*/transfer-*-pruned.state*")], 120, "a variant at work")
     running.kill()
     running.wait()

@@ -8,17 +8,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from graft.core import cost, strategy, team
+from graft.core import cost, parallel, strategy, team
 from graft.core.budget import Budget
 from graft.core.dataset import Progress, Split
 from graft.core.errors import GateRefused
 from graft.core.fit import TrainData
 from graft.core.folds import folds
 from graft.core.loop import History
+from graft.core.parallel import Way
 from graft.core.plugins import Plugin, resolve
 from graft.core.processes import Tell, Workers
 from graft.core.sections import Choice, Pretrain, Settings
-from graft.core.strategy import Way
 from graft.core.team import Team
 from tasks import stage, streams, training
 from tasks.adapters import arrays, board, console, files
@@ -195,13 +195,13 @@ def train_one(bench: Bench, one: Training, tell: Tell) -> Outcome:
     if done := way.agreed_on(bench.kept.finished(one.name) if way.chief else None):
         return Outcome(**done)
     try:
-        with strategy.use(way):
+        with parallel.use(way):
             model, history = _learned(bench, one, tell)
     except GateRefused as error:
         return Outcome(0, [], str(error))
     outcome = Outcome(int(model.count_params()), history)
     if way.chief:
-        bench.kept.finish(one.name, strategy.plain(model, way), asdict(outcome))
+        bench.kept.finish(one.name, parallel.plain(model, way), asdict(outcome))
     return outcome
 
 

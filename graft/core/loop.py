@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graft.core import resume, steps, strategy, structure
+from graft.core import parallel, resume, steps, structure
 from graft.core.budget import Budget
 from graft.core.dataset import Progress
 from graft.core.errors import GateRefused
@@ -64,7 +64,7 @@ class Learner:
     ) -> None:
         import tensorflow as tf
 
-        self.model, self.recipe, self.way = model, recipe, strategy.in_use()
+        self.model, self.recipe, self.way = model, recipe, parallel.in_use()
         self._groups = [one for one in groups or (Group(model.trainable_variables),) if one.variables]
         self._optimizers = [self.way.summed(optimizer(recipe, one.variables)) for one in self._groups]
         self._moved = [variable for one in self._groups for variable in one.variables]

@@ -11,7 +11,7 @@ from typing import Any
 
 from graft.core.errors import BadInput
 from graft.core.layers import batch_norms
-from graft.core.strategy import Way
+from graft.core.parallel import Way
 
 FIRST_SCALE, GROWS_AFTER = 2.0**15, 2000
 

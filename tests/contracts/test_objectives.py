@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 
 from graft.backbones import convnet
-from graft.core import fit, loop, plugins, strategy
+from graft.core import fit, loop, parallel, plugins
 from graft.core.budget import Budget
 from graft.core.errors import BadInput
 from graft.core.fit import TrainData
 from graft.core.loop import History
+from graft.core.parallel import Way
 from graft.core.plugins import Plugin
 from graft.core.recipe import Recipe
 from graft.core.resume import Checkpoint
 from graft.core.sections import Choice
 from graft.core.spec import Spec
-from graft.core.strategy import Way
 from tests.core import ways
 
 BUDGET = Budget(steps=24, batch_size=16, learning_rate=1e-3, evaluations=4, seed=1, recipe=Recipe(weight_decay=0.0))
@@ -131,7 +131,7 @@ def test_two_pictures_of_a_class_will_do(pretrain: Pretrain, two: TrainData) -> 
 def test_what_learns_by_rows_learns_the_same_in_parts_and_the_rest_refuses_to_be_cut(objective: Plugin) -> None:
     def run(way: Way) -> list[Any]:
         budget = replace(BUDGET, steps=4, batch_size=8, evaluations=1)
-        with strategy.use(way):
+        with parallel.use(way):
             model, _ = objective.module.pretrain(objective.options, ways.net("plain"), ways.data(), budget)
         return list(model.get_layer("backbone").get_weights())
 

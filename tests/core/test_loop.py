@@ -14,7 +14,7 @@ from graft.core.budget import Budget
 from graft.core.dataset import Split
 from graft.core.fit import TrainData
 from graft.core.recipe import Recipe
-from graft.core.resume import Checkpoint
+from graft.core.resume import Checkpoint, unpacked
 from graft.core.spec import Spec
 
 BUDGET = Budget(steps=12, batch_size=5, learning_rate=3e-3, evaluations=3, seed=1, recipe=Recipe(ema=0.5, mixup=0.2))
@@ -103,3 +103,13 @@ def test_patience_ends_a_training_that_does_not_get_better(backbone: Any, data: 
     still = replace(BUDGET, steps=40, evaluations=20, learning_rate=1e-9, recipe=Recipe(patience=3))
     history, _ = trained(backbone, data, still)
     assert len(history) < 10
+
+
+def test_a_checkpoint_travels_as_bytes(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path / "one")
+    assert checkpoint.raw() == b"" and unpacked(b"") is None
+    checkpoint.save({"step": 3}, {"state": [np.arange(4)]})
+    found = unpacked(checkpoint.raw())
+    assert found and found[0] == {"step": 3}
+    np.testing.assert_array_equal(found[1]["state"][0], np.arange(4))
+    assert unpacked(checkpoint.raw()[:50]) is None

@@ -10,8 +10,8 @@ import pytest
 
 from graft.core import team
 from graft.core.errors import BadInput, EnvironmentProblem
+from graft.core.parallel import Way
 from graft.core.processes import Tell
-from graft.core.strategy import Way
 from graft.core.team import Team
 from tests.core import ways
 from tests.core.test_processes import alive

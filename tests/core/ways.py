@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from graft.core import fit, loop, strategy, vary
+from graft.core import fit, loop, parallel, strategy, vary
 from graft.core.budget import Budget
 from graft.core.dataset import Progress, Split
 from graft.core.fit import TrainData
+from graft.core.parallel import Way
 from graft.core.processes import Tell
 from graft.core.recipe import Recipe
 from graft.core.resume import Checkpoint
 from graft.core.sections import Train
-from graft.core.strategy import Way
 
 ROOT = Path(__file__).parents[2]
 BUSY = Recipe(ema=0.5, mixup=0.2, cutmix=0.5, clip_norm=1.0, group_lasso=0.01, class_weights="balanced")
@@ -60,7 +60,7 @@ def trained(
         told.append(done)
         progress(done, total)
 
-    with strategy.use(way):
+    with parallel.use(way):
         model = fit.classifier(net(kind), 3, 0)
         given = replace(data(), progress=tell, checkpoint=checkpoint)
         history = fit.train(model, given, Budget(12, 8, 3e-3, 4, 1, recipe))

@@ -7,6 +7,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +50,16 @@ def workspace(root: Path, *settings: str) -> Workspace:
     return place
 
 
-def started(place: Workspace, **more: str) -> subprocess.Popen[str]:
+@contextmanager
+def started(place: Workspace, **more: str) -> Iterator[subprocess.Popen[str]]:
+    """The stage in a process, which is gone when the block ends."""
     command = [sys.executable, "-m", "tasks.pretrain"]
     environment = ways.environment() | more
-    return subprocess.Popen(command, cwd=place.root, env=environment, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, cwd=place.root, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def ended(process: subprocess.Popen[str]) -> str:
@@ -86,7 +94,8 @@ def same(ours: Workspace, theirs: Workspace) -> None:
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     place = workspace(tmp_path_factory.mktemp("alone") / "clone", "train.strategy=single")
-    ended(started(place))
+    with started(place) as process:
+        ended(process)
     return place
 
 
@@ -94,10 +103,10 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def test_processes_that_an_operator_starts_outlive_the_kill_of_one(alone: Workspace, tmp_path: Path) -> None:
     places = [workspace(tmp_path / f"{index}") for index in range(2)]
     ports = free_ports(2)
-    both = [started(place, TF_CONFIG=seat(ports, index)) for index, place in enumerate(places)]
-    wait_until(lambda: list(places[0].trainings.glob("pretrain-*/article.state.train")), 120, "a checkpoint")
-    os.kill(child_of(both[1].pid), signal.SIGKILL)
-    said = [ended(process) for process in both]
+    with started(places[0], TF_CONFIG=seat(ports, 0)) as chief, started(places[1], TF_CONFIG=seat(ports, 1)) as helper:
+        wait_until(lambda: list(places[0].trainings.glob("pretrain-*/article*.state.train")), 240, "a checkpoint")
+        os.kill(child_of(helper.pid), signal.SIGKILL)
+        said = [ended(process) for process in (chief, helper)]
     assert all("go on from the last checkpoint" in one for one in said)
     same(places[0], alone)
     assert not places[1].pretrained.exists() and not places[1].pretrain_report.exists()  # a helper writes nothing
@@ -106,7 +115,8 @@ def test_processes_that_an_operator_starts_outlive_the_kill_of_one(alone: Worksp
 @pytest.mark.sweep
 def test_two_processes_here_leave_what_one_leaves(alone: Workspace, tmp_path: Path) -> None:
     place = workspace(tmp_path / "clone", "train.strategy=multi_worker", "train.workers=2")
-    ended(started(place))
+    with started(place) as process:
+        ended(process)
     same(place, alone)
     assert list(place.trainings.iterdir()) == []
     told = [sorted(files.read_json(one.pretrain_report)["article"]) for one in (place, alone)]

@@ -1,5 +1,10 @@
 """extract: every picture decoded once into packed arrays, and both domains drawn in the source's components."""
 
+from array import array
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import tee
 from pathlib import Path
 
 import numpy as np
@@ -17,54 +22,92 @@ from tasks.workspace import ROLES, Workspace
 
 PCA_EDGE_PX = 32
 PCA_ROWS = 4000
+PROGRESS_ROWS = 1000
 
 
 def extract(workspace: Workspace, settings: Settings, choices: Choices) -> None:
     """Write features/<role>/<split>/, the class names, the source's PCA and the projection of both domains.
 
-    Pictures that the data gate rejected are left out.
+    Pictures that the data gate rejected are left out. Memory holds a picture at a time, and some 100 bytes of each.
 
     Raises:
         BadInput: a picture does not decode (validate would have named it).
     """
     left_out = {(one.domain, one.path) for one in rules.read(workspace.rejected)}
-    rows = {
-        role: [row for row in manifest.read(workspace.manifest, domain=role) if (role, row.path) not in left_out]
-        for role in ROLES
-    }
-    classes = {role: sorted({row.label for row in rows[role]}) for role in ROLES}
-    total = sum(map(len, rows.values()))
+    packs = {role: _Pack.of(workspace.manifest, role, left_out) for role in ROLES}
+    classes = {role: pack.classes for role, pack in packs.items()}
+    total, done = sum(len(pack.splits) for pack in packs.values()), 0
     with files.folder_aside(workspace.features) as folder, console.progress("extract") as progress:
-        done = 0
-        for role in ROLES:
-            for split in SPLITS:
-                members = [row for row in rows[role] if row.split == split]
-                _pack(folder / role / split, workspace.raw(role), members, classes[role], choices)
-                done += len(members)
-                progress(done, total)
+        for role, pack in packs.items():
+            for _ in _write(folder / role, workspace, pack, choices):
+                done += 1
+                if done % PROGRESS_ROWS == 0 or done == total:
+                    progress(done, total)
         files.write_json(folder / "classes.json", classes)
         _project(folder, workspace.projection, classes, settings)
 
 
-def _pack(folder: Path, raw: Path, rows: list[Row], classes: list[str], choices: Choices) -> None:
+@dataclass(frozen=True)
+class _Pack:
+    """What is known of one domain's rows before they are decoded, row by row of those that are not left out.
+
+    Attributes:
+        classes: names in label order.
+        labels: (n,) int64.
+        splits: (n,) places in SPLITS.
+        ties: (n,) texts as UTF-8: rows with the same one are of one unit.
+    """
+
+    role: str
+    classes: list[str]
+    labels: NDArray[np.int64]
+    splits: NDArray[np.int8]
+    ties: NDArray[np.bytes_]
+    left_out: Collection[tuple[str, str]]
+
+    @classmethod
+    def of(cls, path: Path, role: str, left_out: Collection[tuple[str, str]]) -> "_Pack":
+        """Read from the manifest at `path`, some rows at a time."""
+        names: dict[str, int] = {}
+        labels, splits = array("q"), array("b")
+        ties: list[NDArray[np.bytes_]] = []
+        for piece in manifest.pieces(path, ["domain", "path", "label", "split", "unit", "sha256"]):
+            mine = [row for row in piece.to_pylist() if row["domain"] == role and (role, row["path"]) not in left_out]
+            labels.extend(names.setdefault(row["label"], len(names)) for row in mine)
+            splits.extend(SPLITS.index(row["split"]) for row in mine)
+            ties.append(np.array([(row["unit"] or row["sha256"]).encode() for row in mine], np.bytes_))
+        classes = sorted(names)
+        place = {name: index for index, name in enumerate(classes)}
+        order = np.array([place[name] for name in names], np.int64)
+        return cls(
+            role, classes, order[np.array(labels, np.int64)], np.array(splits, np.int8), np.concatenate(ties), left_out
+        )
+
+    def rows(self, path: Path) -> Iterator[Row]:
+        """Those rows, from the manifest."""
+        return (row for row in manifest.stream(path, self.role) if (self.role, row.path) not in self.left_out)
+
+
+def _write(folder: Path, workspace: Workspace, pack: _Pack, choices: Choices) -> Iterator[None]:
+    """Every row of a domain to the file of its split, in the manifest's order; a sign of life after each."""
     module, options = choices.modality.module, choices.modality.options
-    if not rows:  # an origin without groups has no second test set
-        return
-    images, labels, units = arrays.create(folder, len(rows), module.spec(options).shape)
-    index_of = {label: index for index, label in enumerate(classes)}
-    units[:] = np.unique([row.unit or row.sha256 for row in rows], return_inverse=True)[1]
-    units.flush()
-    for index, data in enumerate(shards.read(raw, [row.place for row in rows])):
-        try:
-            images[index] = module.decode(data, options)
-        except BadInput as error:
-            row = rows[index]
-            raise BadInput(
-                f"{row.domain} picture {one_line(row.path, 160)}: {error}; graft run --from ingest"
-            ) from None
-        labels[index] = index_of[rows[index].label]
-    images.flush()
-    labels.flush()
+    with ExitStack() as stack:
+        writers = {}
+        for place in np.unique(pack.splits).tolist():  # an origin without groups has no second test set
+            mine = pack.splits == place
+            units = np.unique(pack.ties[mine], return_inverse=True)[1]
+            made = arrays.Writer(folder / SPLITS[place], module.spec(options).shape, pack.labels[mine], units)
+            writers[SPLITS[place]] = stack.enter_context(made)
+        ahead, rows = tee(pack.rows(workspace.manifest))
+        pictures = shards.read(workspace.raw(pack.role), (row.place for row in ahead))
+        for row, data in zip(rows, pictures, strict=True):
+            try:
+                writers[row.split].add(module.decode(data, options))
+            except BadInput as error:
+                raise BadInput(
+                    f"{row.domain} picture {one_line(row.path, 160)}: {error}; graft run --from ingest"
+                ) from None
+            yield
 
 
 def _project(folder: Path, csv: Path, classes: dict[str, list[str]], settings: Settings) -> None:

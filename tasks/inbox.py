@@ -73,7 +73,7 @@ def add(place: Workspace, choices: Choices, role: str, domain: Domain, folder: P
         )
     store = stores.known()
     stores.check(store)
-    entries = class_folders(folder, fewest=1)
+    entries = list(class_folders(folder, fewest=1))
     for label in sorted({one.label for one in entries}):
         if not _KEPT.fullmatch(label):
             raise BadInput(f"class folder {one_line(label, 60)!r} has a character that no store keeps; rename it")

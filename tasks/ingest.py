@@ -2,8 +2,14 @@
 
 import hashlib
 import os
+import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
+
+import numpy as np
 
 from graft.core import names
 from graft.core.dataset import SPLITS, Picture, Request
@@ -17,10 +23,15 @@ from tasks.adapters.shards import ShardWriter
 from tasks.choices import INBOX, Choices
 from tasks.workspace import ROLES, Workspace
 
+SCRATCH = "ingest-"
+RECENT = 20_000
+"""Paths that are kept as they are, to be compared with the next one."""
+
 
 def ingest(workspace: Workspace, settings: Settings, choices: Choices) -> None:
     """Fetch the pictures of both domains; write their shards and the manifest.
 
+    Rows wait in a file until their domain's splits are known: memory holds some of them, and some 60 bytes of each.
     Nothing is decoded: headers are read, and a picture that has a `problem` is kept and listed. Refusing is the data
     gate's part.
 
@@ -29,10 +40,12 @@ def ingest(workspace: Workspace, settings: Settings, choices: Choices) -> None:
         EnvironmentProblem: a registry or store is unavailable.
     """
     seen = fingerprints(choices)
-    rows: list[Row] = []
-    for role in ROLES:
-        rows += _materialise(role, workspace, settings, choices)
-    manifest.write(workspace.manifest, rows)
+    workspace.private.mkdir(exist_ok=True)
+    for left in workspace.private.glob(f"{SCRATCH}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=workspace.private, prefix=SCRATCH) as scratch:
+        rows = [_materialise(role, workspace, settings, choices, Path(scratch)) for role in ROLES]
+        manifest.write(workspace.manifest, chain.from_iterable(rows))
     files.write_json(workspace.origins_record, seen | {"manifest": _md5(workspace.manifest)})
 
 
@@ -56,7 +69,8 @@ def cache_folder() -> Path:
     return Path(base).expanduser() / "graft"
 
 
-def _materialise(role: str, workspace: Workspace, settings: Settings, choices: Choices) -> list[Row]:
+def _materialise(role: str, workspace: Workspace, settings: Settings, choices: Choices, scratch: Path) -> Iterator[Row]:
+    """Pack a domain; its rows with their splits, read back from a file in `scratch` when they are asked for."""
     domain = settings.data.source if role == "source" else settings.data.target
     spec = choices.modality.module.spec(choices.modality.options)
     with (
@@ -64,10 +78,18 @@ def _materialise(role: str, workspace: Workspace, settings: Settings, choices: C
         files.folder_aside(workspace.raw(role)) as folder,
     ):
         request = Request(domain.name, settings.seed, spec.size_px, cache_folder(), progress, role)
-        rows = _pack(role, folder, _pictures(choices, request), choices.modality)
-        if not rows:
+        draw, waiting = splits.Draw(settings.seed), scratch / f"{role}.parquet"
+        packed = _pack(role, folder, _pictures(choices, request), choices.modality)
+        if not manifest.write(waiting, _told(packed, draw)):
             raise BadInput(f"data.{role}.origin: 0 pictures from {choices.origin(role).name}")
-        return splits.assign(rows, settings.data.split, settings.seed)
+    drawn = draw.splits(settings.data.split)
+    return (replace(row, split=split) for row, split in zip(manifest.stream(waiting), drawn, strict=True))
+
+
+def _told(rows: Iterable[Row], draw: splits.Draw) -> Iterator[Row]:
+    for row in rows:
+        draw.add(row)
+        yield row
 
 
 def _pictures(choices: Choices, request: Request) -> Iterator[Picture]:
@@ -79,16 +101,16 @@ def _pictures(choices: Choices, request: Request) -> Iterator[Picture]:
             yield picture._replace(path=f"{INBOX}/{picture.path}")
 
 
-def _pack(role: str, folder: Path, pictures: Iterable[Picture], modality: Plugin) -> list[Row]:
-    rows: list[Row] = []
-    paths: set[str] = set()
+def _pack(role: str, folder: Path, pictures: Iterable[Picture], modality: Plugin) -> Iterator[Row]:
+    paths = _Paths()
     with ShardWriter(folder) as shards:
         for picture in pictures:
-            _check(role, picture, paths)
-            paths.add(picture.path)
+            _check(role, picture)
+            if again := paths.add(picture.path):
+                raise BadInput(f"data.{role}.origin: {again[:200]!r} comes twice")
             facts = modality.module.peek(picture.data)
             place = shards.add(picture.path, picture.data)
-            row = Row(
+            yield Row(
                 domain=role,
                 path=picture.path,
                 sha256=hashlib.sha256(picture.data).hexdigest(),
@@ -107,8 +129,36 @@ def _pack(role: str, folder: Path, pictures: Iterable[Picture], modality: Plugin
                 etag=picture.etag,
                 version=picture.version,
             )
-            rows.append(row)
-    return rows
+        if again := paths.look_back():
+            raise BadInput(f"data.{role}.origin: {again[:200]!r} comes twice")
+
+
+class _Paths:
+    """Which paths have come: the last ones as they are, those before them as 16 bytes each."""
+
+    def __init__(self) -> None:
+        self._recent: dict[bytes, str] = {}
+        self._before = np.empty(0, "S16")
+
+    def add(self, path: str) -> str:
+        """`path` if it is among the last; now and then one that had come long before; else ""."""
+        key = hashlib.blake2b(path.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        if key in self._recent:
+            return path
+        self._recent[key] = path
+        return self.look_back() if len(self._recent) >= RECENT else ""
+
+    def look_back(self) -> str:
+        """One of the last paths that had come long before; "" if there is none, and then they are long before, too."""
+        keys = np.array(list(self._recent), "S16")
+        at = np.searchsorted(self._before, keys)
+        known = np.append(self._before, b"")[at] == keys
+        if known.any():
+            return list(self._recent.values())[int(known.argmax())]
+        order = np.argsort(keys)
+        self._before = np.insert(self._before, at[order], keys[order])
+        self._recent.clear()
+        return ""
 
 
 def _md5(path: Path) -> str:
@@ -117,12 +167,10 @@ def _md5(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _check(role: str, picture: Picture, taken: set[str]) -> None:
+def _check(role: str, picture: Picture) -> None:
     where = f"data.{role}.origin: {picture.path[:200]!r}"
     if not names.is_safe(picture.path):
         raise BadInput(f"{where} is not a safe relative path")
-    if picture.path in taken:
-        raise BadInput(f"{where} comes twice")
     if picture.split not in ("", *SPLITS):
         raise BadInput(f"{where} asks for split {one_line(picture.split, 40)!r}; splits: {', '.join(SPLITS)}")
 

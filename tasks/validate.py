@@ -113,12 +113,14 @@ def lines(breaches: list[Breach], severity: str) -> list[str]:
 def _with_measures(frame: Any, seen: Examination) -> Any:
     """The manifest with what the pixels told, and what the rules read off both."""
     frame = frame.assign(**seen.columns)
-    problems = [problem.partition(": ") for problem in frame["problem"]]
+    refused, reasons = [""] * len(frame), [""] * len(frame)
+    for row in np.flatnonzero((frame["problem"] != "").to_numpy()).tolist():
+        refused[row], _, reasons[row] = frame["problem"].iat[row].partition(": ")
     edges = frame[["width", "height"]]
-    suffixes = [Path(path).suffix.lower() for path in frame["path"]]
+    suffixes = (Path(path).suffix.lower() for path in frame["path"])
     return frame.assign(
-        refused=[rule for rule, _, _ in problems],
-        problem=[reason for _, _, reason in problems],
+        refused=refused,
+        problem=reasons,
         shorter_edge=edges.min(axis=1),
         aspect=edges.max(axis=1) / edges.min(axis=1).clip(lower=1),
         suffix_fits=[
@@ -129,15 +131,16 @@ def _with_measures(frame: Any, seen: Examination) -> Any:
 
 def _with_copies(frame: Any, seen: Examination, settings: Settings, notes: Notes) -> Any:
     marks = copies.find(frame, seen.descriptors, settings.validate_.near_copy_distance)
-    paths, roles, labels, splits = (frame[name].tolist() for name in ("path", "domain", "label", "split"))
+    partners = np.unique([mark.partner for mark in marks]).astype(np.int64)
+    facts = frame[["path", "domain", "label", "split"]].iloc[partners].itertuples(index=False, name=None)
+    of_row = dict(zip(partners.tolist(), facts, strict=True))
     columns = {rule: np.zeros(len(frame), np.int8) for rule in rules.COPIES}
     for mark in marks:
         columns[mark.rule][mark.row] = 1
         how = "has the pixels of" if not mark.distance else f"looks like (distance {mark.distance:.3f})"
-        other = f"{roles[mark.partner]} picture {one_line(paths[mark.partner], 120)}"
-        where = f"class {one_line(labels[mark.partner], 40)}, {splits[mark.partner]}"
-        partner = f"{roles[mark.partner]}/{paths[mark.partner]}"
-        notes[mark.rule, mark.row] = (f"{how} {other} ({where})", partner, 1.0 - mark.distance)
+        path, role, label, split = of_row[mark.partner]
+        other = f"{role} picture {one_line(path, 120)} (class {one_line(label, 40)}, {split})"
+        notes[mark.rule, mark.row] = (f"{how} {other}", f"{role}/{path}", 1.0 - mark.distance)
     for row in np.flatnonzero((frame["refused"] != "").to_numpy()).tolist():
         notes[frame["refused"].iat[row], row] = (frame["problem"].iat[row], "", 1.0)
     return frame.assign(**columns)
@@ -155,7 +158,7 @@ def _with_suspects(
     for role in ROLES:
         mine: NDArray[np.bool_] = decoded & (frame["domain"] == role).to_numpy()
         rows = np.flatnonzero(mine)
-        names, given = np.unique(frame["label"].to_numpy(dtype=object)[rows], return_inverse=True)
+        given, names = frame["label"].iloc[rows].factorize(sort=True)
         if len(rows) < FEWEST_FOR_SUSPECTS or len(names) < 2:
             continue
         pieces = features.of(mine)
@@ -172,7 +175,10 @@ def _with_suspects(
 
 def _profile(frame: Any, seen: Examination, role: str) -> Any:
     kept: NDArray[np.bool_] = ((frame["domain"] == role) & (frame["refused"] == "") & ~frame["rejected"]).to_numpy()
-    return drift.profile(frame["label"][kept].tolist(), seen.columns["brightness"][kept], seen.descriptors[kept])
+    codes, names = frame["label"][kept].factorize()  # one text a class, not one a row
+    return drift.profile(
+        names.to_numpy(dtype=object)[codes].tolist(), seen.columns["brightness"][kept], seen.descriptors[kept]
+    )
 
 
 def _summary(verdict: Verdict, settings: Settings, choices: Choices, stops: list[str]) -> dict[str, Any]:
@@ -184,7 +190,7 @@ def _summary(verdict: Verdict, settings: Settings, choices: Choices, stops: list
         "rows": len(frame),
         "kept": {role: int(((frame["domain"] == role) & ~frame["rejected"]).sum()) for role in ROLES},
         "rejected": int(frame["rejected"].sum()),
-        "classes": {role: int(frame[frame["domain"] == role]["label"].nunique()) for role in ROLES},
+        "classes": {role: int(frame["label"][frame["domain"] == role].nunique()) for role in ROLES},
         "rules_evaluated": len(every),
         "found": {
             rule: {"severity": settings.validate_.rules.get(rule, "stop"), "count": counts[rule]}

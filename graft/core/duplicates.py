@@ -15,6 +15,7 @@ N_VALUES = LUMA**2 - 1 + 2 * CHROMA**2
 _FLAT = 64.0  # below this norm a picture is nearly empty: noise is not blown up to a pattern
 _TREE_VALUES = 16
 _NEIGHBOURS = 4
+_PIECE = 50_000
 
 
 def descriptor(image: Image.Image) -> NDArray[np.float32]:
@@ -79,15 +80,31 @@ def _close(
     if not len(queries) or not len(others):
         return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
     axes = _principal_axes(others)
-    tree = cKDTree((others.astype(np.float32) @ axes).astype(np.float64))
-    places = (queries.astype(np.float32) @ axes).astype(np.float64)
-    _, index = tree.query(places, k=range(1, min(_NEIGHBOURS, len(others)) + 1), distance_upper_bound=radius)
-    rows, column = np.nonzero(index < len(others))
-    candidates = index[rows, column].astype(np.int64)
-    gap = queries[rows].astype(np.float32) - others[candidates].astype(np.float32)
-    distances = np.linalg.norm(gap, axis=1).astype(np.float32)
-    close = distances < radius
-    return rows[close].astype(np.int64), candidates[close], distances[close]
+    tree = cKDTree(np.concatenate([_places(others[piece], axes) for piece in _pieces(len(others))]))
+    found = []
+    for piece in _pieces(len(queries)):
+        some = queries[piece]
+        _, index = tree.query(
+            _places(some, axes), k=range(1, min(_NEIGHBOURS, len(others)) + 1), distance_upper_bound=radius
+        )
+        rows, column = np.nonzero(index < len(others))
+        candidates = index[rows, column].astype(np.int64)
+        gap = some[rows].astype(np.float32) - others[candidates].astype(np.float32)
+        distances = np.linalg.norm(gap, axis=1).astype(np.float32)
+        close = distances < radius
+        found.append((rows[close].astype(np.int64) + piece.start, candidates[close], distances[close]))
+    rows, candidates, distances = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return rows, candidates, distances
+
+
+def _pieces(n: int) -> list[slice]:
+    """Slices of so many rows that what is held of them at a time does not grow with `n`."""
+    return [slice(start, min(start + _PIECE, n)) for start in range(0, n, _PIECE)]
+
+
+def _places(descriptors: NDArray[np.floating], axes: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(n, 16) float64, what the tree is made of and asked for."""
+    return (descriptors.astype(np.float32) @ axes).astype(np.float64)
 
 
 def _principal_axes(descriptors: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -3,7 +3,7 @@
 import io
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -56,7 +56,7 @@ class ShardWriter:
         self.close()
 
 
-def read(folder: Path, places: list[Place]) -> Iterator[bytes]:
+def read(folder: Path, places: Iterable[Place]) -> Iterator[bytes]:
     """The bytes of each place, in order; one shard is open at a time."""
     shard: str | None = None
     file = None

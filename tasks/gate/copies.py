@@ -49,7 +49,7 @@ def _exact(frame: Any, facts: "_Facts") -> Iterator[Mark]:
     again = frame["pixels"].duplicated(keep=False) & decoded
     for _, members in frame[again].groupby("pixels", sort=False):
         rows = sorted(members["row"], key=lambda row: facts.rank[row])
-        first = {facts.domain[row]: row for row in reversed(rows)}
+        first = {int(facts.domain[row]): row for row in reversed(rows)}
         pairs = [(row, partner) for row in rows for partner in first.values() if facts.rank[partner] < facts.rank[row]]
         marks = [Mark(facts.rule(row, partner, near=False), row, partner, 0.0) for row, partner in pairs]
         yield from _both_ways(marks)
@@ -94,14 +94,14 @@ def _both_ways(marks: list[Mark]) -> list[Mark]:
 
 
 class _Facts:
-    """What decides the rule for a pair, as plain lists: quick to ask one by one."""
+    """What decides the rule for a pair, as numbers: quick to ask one by one, and eight bytes a row and column."""
 
     def __init__(self, frame: Any) -> None:
-        self.domain = frame["domain"].tolist()
-        self.label = frame["label"].tolist()
-        self.split = frame["split"].tolist()
-        held_out = np.array([KEEP_FIRST.get(split, 3) for split in self.split], dtype=np.int64)
-        self.tier = (np.array(self.domain) == "source") * len(KEEP_FIRST) + held_out
+        self.domain, _ = frame["domain"].factorize()
+        self.label, _ = frame["label"].factorize()
+        self.split, splits = frame["split"].factorize()
+        tiers = np.array([KEEP_FIRST.get(split, 3) for split in splits], dtype=np.int64)
+        self.tier = (frame["domain"] == "source").to_numpy() * len(KEEP_FIRST) + tiers[self.split]
         self.rank = self.tier * len(frame) + np.arange(len(frame))
 
     def sides(self, rows: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:

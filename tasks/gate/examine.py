@@ -66,9 +66,12 @@ def pixels(frame: Any, folders: dict[str, Path], modality: Plugin, scratch: Path
         folders: shard folder of each role.
         scratch: folder for what is too large for memory; the caller removes it.
     """
+    import pandas as pd
+    import pyarrow as pa
+
     n = len(frame)
     numbers: dict[str, Any] = {name: np.zeros(n, kind) for name, kind in NUMBERS.items()}
-    texts: dict[str, list[str]] = {name: [] for name in TEXTS}
+    texts: dict[str, list[Any]] = {name: [] for name in TEXTS}
     descriptors = np.zeros((n, duplicates.N_VALUES), np.float16)
     crashed = _packed(modality.module.Measures("unreadable: its decoder crashed, or wanted too much memory"))
     done, thumbs = 0, scratch / "thumbs.u8"
@@ -78,15 +81,18 @@ def pixels(frame: Any, folders: dict[str, Path], modality: Plugin, scratch: Path
             for name, values in zip(NUMBERS, zip(*(one.numbers for one in batch), strict=True), strict=True):
                 numbers[name][rows] = values
             for name, words in zip(TEXTS, zip(*(one.texts for one in batch), strict=True), strict=True):
-                texts[name] += words
+                texts[name].append(pa.array(words, pa.string()))
             descriptors[rows] = np.frombuffer(b"".join(one.descriptor for one in batch), np.float16).reshape(
                 len(batch), -1
             )
             file.writelines(one.thumb for one in batch)
             progress(done := done + len(batch), n)
-    told = list(frame["problem"])  # by the origin or the header: the first word counts
-    texts["problem"] = [before or found for before, found in zip(told, texts["problem"], strict=True)]
-    return Examination({**numbers, **texts}, descriptors, thumbs)
+    found = {
+        name: pd.Series(pa.chunked_array(parts, pa.string()).to_pandas(), dtype="str") for name, parts in texts.items()
+    }
+    told = frame["problem"].reset_index(drop=True)  # by the origin or the header: the first word counts
+    found["problem"] = told.where(told != "", found["problem"])
+    return Examination({**numbers, **found}, descriptors, thumbs)
 
 
 @dataclass(frozen=True)
@@ -122,10 +128,11 @@ def features(thumbs: Path, rows: NDArray[np.int64], scratch: Path, seed: int, pr
     sample = np.sort(np.random.default_rng(seed).choice(rows, min(len(rows), patches.LEARN_FROM), replace=False))
     learned = patches.learn(_read(thumbs, sample), N_FEATURES, seed, N_FILTERS)
     size, made = learned.axes.shape[1], scratch / "features.f16"
-    batches = [[*map(int, rows[start : start + BATCH])] for start in range(0, len(rows), BATCH)]
+    count = math.ceil(len(rows) / BATCH)
+    batches = (rows[start : start + BATCH].tolist() for start in range(0, len(rows), BATCH))
     with made.open("wb") as file, ExitStack() as stack:
-        if len(batches) > WORTH_A_POOL:
-            pool = stack.enter_context(Pool(_featurise, (thumbs, learned), bytes(2 * size), len(batches)))
+        if count > WORTH_A_POOL:
+            pool = stack.enter_context(Pool(_featurise, (thumbs, learned), bytes(2 * size), count))
             results = pool.run(batches)
         else:
             results = (_featurise((thumbs, learned), batch) for batch in batches)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from PIL import Image
 
 from graft.core import page
@@ -115,7 +116,6 @@ class _Thumbs:
     def __init__(self, workspace: Workspace, frame: Any, modality: Plugin) -> None:
         self._workspace, self._frame, self._modality = workspace, frame, modality
         self._options = modality.options.model_copy(update={"size_px": THUMB_PX})
-        self._rows: dict[str, int] | None = None
 
     def of_row(self, row: int) -> str:
         """ "" if there is no picture to show."""
@@ -132,15 +132,14 @@ class _Thumbs:
         """`partner` as a breach names it: role/path."""
         if not partner:
             return ""
-        if self._rows is None:
-            keys = self._frame["domain"] + "/" + self._frame["path"]
-            self._rows = dict(zip(keys, self._frame["row"], strict=True))
-        return self.of_row(self._rows[partner])
+        role, _, path = partner.partition("/")
+        found = np.flatnonzero(((self._frame["path"] == path) & (self._frame["domain"] == role)).to_numpy())
+        return self.of_row(int(found[0]))
 
 
 def _classes(frame: Any, role: str) -> list[dict[str, Any]]:
     """Kept and rejected pictures of each class, the largest first."""
-    mine = frame[frame["domain"] == role]
+    mine = frame.loc[frame["domain"] == role, ["label", "rejected"]]
     counts = mine.groupby("label")["rejected"].agg(["size", "sum"]).sort_values("size", ascending=False)
     most = max(1, int(counts["size"].max())) if len(counts) else 1
     return [

@@ -178,24 +178,27 @@ def class_table(frame: Any, settings: Settings) -> Any:
     wanted, minimum = settings.finetune.per_class or 1, settings.validate_.min_images_per_class
     rows = []
     for role in ROLES:
-        mine = frame[frame["domain"] == role]
-        kept = mine[~mine["rejected"]]
-        folded = _spellings(mine["label"].unique())
-        for label in sorted(mine["label"].unique()):
-            members = kept[kept["label"] == label]
-            counts = members["split"].value_counts()
+        mine = frame.loc[frame["domain"] == role, ["label", "split", "rejected"]]
+        kept: dict[str, dict[str, int]] = {}
+        for (label, split), n in mine.loc[~mine["rejected"]].groupby(["label", "split"]).size().items():
+            kept.setdefault(label, {})[split] = int(n)
+        names = sorted(mine["label"].unique())
+        folded = _spellings(names)
+        for label in names:
+            counts = kept.get(label, {})
+            n_kept = sum(counts.values())
             missing = [split for split in ("train", "validation", "test") if not counts.get(split)]
             n_train, others = int(counts.get("train", 0)), folded[_fold(label)]
-            enough = len(members) >= minimum  # a class too small has one complaint, not four
+            enough = n_kept >= minimum  # a class too small has one complaint, not four
             rows.append(
                 {
                     "domain": role,
                     "label": label,
-                    "pictures": len(members),
+                    "pictures": n_kept,
                     "splits_missing": len(missing) if enough else 0,
                     "training_pictures_missing": max(0, wanted - n_train) * (role == "target" and enough),
                     "spellings": len(others),
-                    "reason_pictures": f"has {len(members)} pictures; validate.min_images_per_class asks for {minimum}",
+                    "reason_pictures": f"has {n_kept} pictures; validate.min_images_per_class asks for {minimum}",
                     "reason_splits_missing": f"has no picture in split {', '.join(missing)}; add pictures",
                     "reason_training_pictures_missing": f"has {n_train} training pictures; finetune.labels_per_class "
                     f"asks for {wanted}: lower it (or 'all'), or add pictures",
@@ -211,8 +214,7 @@ def domain_table(frame: Any, shifts: Mapping[str, list[Any]], settings: Settings
 
     rows = []
     for role in ROLES:
-        kept = frame[(frame["domain"] == role) & ~frame["rejected"]]
-        counts = kept["label"].value_counts()
+        counts = frame.loc[(frame["domain"] == role) & ~frame["rejected"], "label"].value_counts()
         least, most = (counts.idxmin(), counts.idxmax()) if len(counts) else ("", "")
         ratio = float(counts.max() / counts.min()) if len(counts) else 1.0
         row: dict[str, Any] = {

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -51,12 +51,12 @@ def fetch(options: Options, request: Request) -> Iterator[Picture]:
         BadInput: `root`, a class or the manifest cannot be used.
     """
     root = _root(options)
-    entries = _entries(options, root)
-    for done, entry in enumerate(entries, start=1):
+    total = sum(1 for _ in _entries(options, root))  # listed twice rather than kept: memory holds one class
+    for done, entry in enumerate(_entries(options, root), start=1):
         data, problem = (b"", entry.problem) if entry.problem else read(root, entry.name, MAX_FILE_BYTES)
         path = to_path(entry.name)
         yield Picture(path, entry.label, data, entry.group, entry.split, unit=entry.group, problem=problem)
-        request.progress(done, len(entries))
+        request.progress(done, total)
 
 
 def fingerprint(options: Options) -> str:
@@ -80,7 +80,7 @@ def _root(options: Options) -> Path:
     return root
 
 
-def _entries(options: Options, root: Path) -> list[Entry]:
+def _entries(options: Options, root: Path) -> Iterable[Entry]:
     if options.manifest is None:
         return class_folders(root)
     return labels.entries(root, options.manifest, _manifest(options, root))

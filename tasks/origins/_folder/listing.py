@@ -31,10 +31,10 @@ class Entry(NamedTuple):
     problem: str = ""
 
 
-def class_folders(root: Path, fewest: int = 2) -> list[Entry]:
+def class_folders(root: Path, fewest: int = 2) -> Iterator[Entry]:
     """Every picture in `root/<class>/**`, class by class, in name order; hidden files and folders are left out.
 
-    A link to a folder, or a folder that cannot be listed, is one entry with a problem.
+    A link to a folder, or a folder that cannot be listed, is one entry with a problem. Memory holds one class.
 
     Raises:
         BadInput: `root` cannot be listed, there are fewer class folders than `fewest`, one is empty, or its name is no
@@ -44,20 +44,22 @@ def class_folders(root: Path, fewest: int = 2) -> list[Entry]:
         here = _visible(root)
     except OSError as error:
         raise BadInput(one_line(f"origin folder: {str(root)!r} cannot be listed: {error.strerror}")) from None
-    classes = sorted(one.name for one in here if _is_folder(one))
-    links = sorted(one.name for one in here if _is_link_to_folder(one))
-    for name in classes + links:
+    classes = {one.name for one in here if _is_folder(one)}
+    links = {one.name for one in here if _is_link_to_folder(one)}
+    for name in [*sorted(classes), *sorted(links)]:
         _check_text(root / name)
     if len(classes) < fewest:
-        found = ", ".join(one_line(name) for name in classes) or "none"
+        found = ", ".join(one_line(name) for name in sorted(classes)) or "none"
         wanted = "1 class folder" if fewest == 1 else f"{fewest} class folders"
         raise BadInput(f"origin folder: {one_line(str(root))!r} needs at least {wanted}; found {found}")
-    found_in = {name: sorted(_below(root, name), key=lambda one: one.name.split("/")) for name in classes}
-    for name, entries in found_in.items():
+    for name in sorted(classes | links):
+        if name in links:
+            yield Entry(name, name, problem=LINK)
+            continue
+        entries = sorted(_below(root, name), key=lambda one: one.name.split("/"))
         if not entries:
             raise BadInput(f"origin folder: class {one_line(str(root / name))} is empty: no picture in it")
-    linked = [Entry(name, name, problem=LINK) for name in links]
-    return sorted([*linked, *(one for found in found_in.values() for one in found)], key=lambda one: one.label)
+        yield from entries
 
 
 def _below(root: Path, label: str) -> Iterator[Entry]:

@@ -88,7 +88,7 @@ def _by_file(files: Files, looks: Mapping[str, Look], runs: str) -> list[tuple[s
 
 def _by_net(files: Files, looks: Mapping[str, Look], runs: str) -> list[tuple[str, Look]]:
     """The legend: each net's colour, each precision's shape, and the file that runs."""
-    nets = {files[name].get("variant", "") or "whole": Look(look.colour, "s") for name, look in looks.items()}
+    nets = {files[name].get("variant", "") or "whole": Look(look.colour, "h") for name, look in looks.items()}
     kinds = {_kind(files[name]): Look(MUTED, look.shape) for name, look in looks.items()}
     return [*nets.items(), *kinds.items(), *((f"{name}, runs", looks[name]) for name in files if name == runs)]
 

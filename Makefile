@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 LOCK := infra/bootstrap.lock requirements.lock pyproject.toml
 
-.PHONY: demo test check bench faults soak atlas lock clean
+.PHONY: demo test check bench scale faults soak atlas lock clean
 
 demo: .venv/ready  ## train, compare and export on the default data; ORIGIN=shapes needs no npm registry
 	@$(BIN)/graft run $(if $(ORIGIN),--set data.source.origin.name=$(ORIGIN) --set data.target.origin.name=$(ORIGIN))
@@ -30,6 +30,9 @@ bench: .venv/ready  ## speed of the default data, data gate, store, DVC remote, 
 	$(BIN)/python -m benchmarks.streaming
 	$(BIN)/python -m benchmarks.training
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m benchmarks.budget
+
+scale: .venv/ready  ## ingest, validate and extract at 1,000 to 1,000,000 pictures: hours and 35 GB of disk; killed, it goes on
+	@$(BIN)/python -m benchmarks.scale
 
 faults: .venv/ready  ## the long part of the fault tests: a kill at every stage and more; written to benchmarks/results/faults.json
 	@$(BIN)/python -m pytest -m sweep --junitxml=.graft/faults.xml; \

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,7 @@ def _groups(rows: Iterator[Row], group_rows: int) -> Iterator[Any]:
 
     while True:
         group, left = [], group_rows
-        while piece := [asdict(row) for row in islice(rows, min(PIECE_ROWS, left))]:
+        while piece := [vars(row) for row in islice(rows, min(PIECE_ROWS, left))]:
             group.append(pa.Table.from_pylist(piece, _schema()))
             left -= len(piece)
         if not group:

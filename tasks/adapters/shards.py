@@ -35,6 +35,7 @@ class ShardWriter:
         member = tarfile.TarInfo(path)  # owner, time and mode stay at their defaults: nothing of this machine
         member.size = len(data)
         self._tar.addfile(member, io.BytesIO(data))
+        self._tar.members = []  # type: ignore[attr-defined]  # it would keep every one until the shard is closed
         padded = (len(data) + 511) // 512 * 512
         return Place(Path(str(self._tar.name)).name, self._tar.offset - padded, len(data))
 

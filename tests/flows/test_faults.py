@@ -72,6 +72,7 @@ def test_a_run_killed_at_a_stage_finishes_with_the_same_figures(copied: Place, s
     assert metrics(copied) == undisturbed
 
 
+@pytest.mark.sweep
 def test_what_the_command_started_dies_with_it(finished: Finished, tmp_path: Path) -> None:
     place = finished[0].copy(tmp_path / "clone")  # with Prefect's temporary server
     place.set("finetune.steps=4000")

@@ -252,7 +252,7 @@ def test_ten_thousand_mutants_are_taken_with_the_right_pixels_or_refused_with_a_
 def test_a_seed_that_nobody_changed_is_taken_and_both_decoders_agree(tmp_path: Path) -> None:
     sound = [Mutant(data, name, "") for name, data in seeds().items()]
     seen = examined(sound, tmp_path)
-    assert seen.columns["problem"] == [""] * len(sound)
+    assert list(seen.columns["problem"]) == [""] * len(sound)
     for row, mutant in enumerate(sound):
         found = gap(mutant.data, seen, row)
         assert found is not None and found <= 0.5

@@ -132,6 +132,6 @@ def test_the_rate_that_is_best_over_the_folds_is_chosen() -> None:
             for fold, one in enumerate(accuracies)
         ]
 
-    assert finetune._best([*tried(0.1, 0.9, 0.1), *tried(0.2, 0.6, 0.6), *tried(0.3, 0.99, 0.0)]) == 0.2
+    assert finetune.best([*tried(0.1, 0.9, 0.1), *tried(0.2, 0.6, 0.6), *tried(0.3, 0.99, 0.0)]) == 0.2
     with pytest.raises(GateRefused, match="every other rate"):
-        finetune._best(tried(0.1, 0.9, 0.0))
+        finetune.best(tried(0.1, 0.9, 0.0))

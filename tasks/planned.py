@@ -112,6 +112,7 @@ def glance(ours: Plan, source: Domain, target: Domain, labels: int | str) -> dic
 
 
 def tries(ours: Plan, method: int | None, labels: int | str) -> list[Job]:
+    """The trainings that choose a row's learning rate; none where there is nothing to choose."""
     section = ours.settings.finetune
     numbers: list[int | None] = [*range(section.folds)] or [None]
     if len(section.learning_rates) < 2:

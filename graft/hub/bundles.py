@@ -166,6 +166,7 @@ def _object(sha256: str) -> str:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
+    """While no other process or thread of this machine has the file; the system frees it when we die."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -52,7 +52,7 @@ lock: .venv/ready  ## pin every dependency anew; no registry's host name is writ
 
 .venv/ready: $(LOCK)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "graft needs Python 3.11; here is " + sys.version.split()[0] + "; name one with: make PYTHON=/path/to/python3.11")'
-	@echo "Installing into .venv (about 3.9 GB; once)"
+	@echo "Installing into .venv (about 4 GB; once)"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r infra/bootstrap.lock
 	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock

@@ -84,9 +84,9 @@ def _run(narrowed: Narrowed, rest: Any, on: On = "local") -> State[Any]:
         plan = work.plan(place, settings, narrowed)
         with lock.held(place.lock):
             _exchange(str(place.root))
-            _spread(plan, "prepare", on, lambda send: domains_due(plan, send))
+            _spread(plan, "prepare", on, _domains_due(plan))
             pairs = _domains(plan, narrowed)
-            _spread(plan, "measure", on, lambda send: due(plan, _opened(pairs), send))
+            _spread(plan, "measure", on, partial(due, plan, _opened(pairs)))
             _pretrain(narrowed, pairs)
             message = rest(plan, narrowed, pairs)
             return Completed(message=message)
@@ -110,6 +110,18 @@ def _spread(plan: Plan, what: str, on: On, jobs: Callable[[Send], Iterable[Due]]
     """Let the workers of an engine do all that is lacking; the steps that follow find it done, and record it."""
     if on != "local":
         spread(what, on, plan.workspace.private / "engine", jobs)
+
+
+def _domains_due(plan: Plan) -> Callable[[Send], Iterable[Due]]:
+    """Domains depend on no other job, and to ask for them looks at their origins: they are asked for once."""
+    found: list[Due] = []
+
+    def still_due(_: Send) -> Iterable[Due]:
+        if not found:
+            found.extend(domains_due(plan))
+        return [one for one in found if not (one.into / one.last).exists()]
+
+    return still_due
 
 
 def _compared(plan: Plan, narrowed: Narrowed, pairs: Pairs) -> str:

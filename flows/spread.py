@@ -7,6 +7,7 @@ name in the store.
 import queue
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
 from contextvars import copy_context
@@ -16,6 +17,7 @@ from typing import Any, Self
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
+from prefect.states import Completed
 
 from flows import show
 from flows.engines import On, runner
@@ -24,8 +26,10 @@ from graft.core.errors import EnvironmentProblem, GateRefused, GraftError
 from graft.hub import bundles, store
 from graft.hub.bucket import Bucket
 from tasks import jobs, works
+from tasks.adapters import capped
 from tasks.jobs import Due, Job, Send, Wire
 
+STOPPED = "Stopped"
 POLL_S = 0.5
 """How often it is looked for jobs that have become possible."""
 
@@ -36,6 +40,8 @@ def job(said: dict[str, Any]) -> Any:
     one = Job(**said)
     try:
         jobs.do(one, works.WORK[one.work])
+    except capped.Stopped as stopped:
+        return Completed(name=STOPPED, message=str(stopped))
     except GraftError as error:
         return failed(error)
 
@@ -62,6 +68,19 @@ def spread(what: str, on: On, folder: Path, due: Callable[[Send], Iterable[Due]]
     return int(spreading())
 
 
+class _Sender:
+    """Has folders that do not change in the store, each looked at once."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket, self._lock, self._sent = bucket, threading.Lock(), dict[Path, str]()
+
+    def __call__(self, folder: Path) -> str:
+        with self._lock:
+            if folder not in self._sent:
+                self._sent[folder] = bundles.send(self._bucket, folder)
+            return self._sent[folder]
+
+
 class Cluster:
     """An engine's workers, for whoever gives them one job after the other and listens to each.
 
@@ -71,7 +90,7 @@ class Cluster:
     def __init__(self, on: On, folder: Path) -> None:
         self._engine, self._bucket = runner(on, folder), Bucket(store.known())
         self._stack = ExitStack()
-        self._lock, self._sent = threading.Lock(), dict[Path, str]()
+        self.send: Send = _Sender(self._bucket)
 
     def __enter__(self) -> Self:
         self._stack.enter_context(closing(self._bucket))
@@ -81,13 +100,6 @@ class Cluster:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
-
-    def send(self, folder: Path) -> str:
-        """The bundle of a folder that does not change."""
-        with self._lock:
-            if folder not in self._sent:
-                self._sent[folder] = bundles.send(self._bucket, folder)
-            return self._sent[folder]
 
     def run(self, one: Due, on_value: Callable[[float], bool], is_over: Callable[[], bool]) -> bool:
         """Have the job done and what it made brought here; False if it was stopped.
@@ -99,11 +111,12 @@ class Cluster:
         Raises:
             EnvironmentProblem, GateRefused: as `spread`.
         """
-        wire, known, stopped = Wire(self._bucket, one.job.key), 0, False
+        asked = one.job._replace(attempt=uuid.uuid4().hex)
+        wire, known, stopped = Wire(self._bucket, asked), 0, False
         ended = threading.Event()
         named = job.with_options(task_run_name=one.job.label)
         # as the flow, not as the task that asks: what a task holds need not travel
-        future = self._flow.copy().run(self._engine.submit, named, {"said": one.job._asdict()})
+        future = self._flow.copy().run(self._engine.submit, named, {"said": asked._asdict()})
         future.add_done_callback(lambda _: ended.set())
         while True:
             over = ended.wait(POLL_S)
@@ -139,8 +152,7 @@ class _Round:
     """What is under way."""
 
     def __init__(self, bucket: Bucket, due: Callable[[Send], Iterable[Due]], tell: Events) -> None:
-        self._bucket, self._due, self._tell = bucket, due, tell
-        self._sent: dict[Path, str] = {}
+        self._bucket, self._due, self._tell, self._send = bucket, due, tell, _Sender(bucket)
         self._going: dict[str, tuple[Any, Due]] = {}
         self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._done: set[str] = set()
@@ -160,11 +172,6 @@ class _Round:
                 continue  # all were done by an earlier run, and more may have become possible
             for key in self._some():
                 self._end(key)
-
-    def _send(self, folder: Path) -> str:
-        if folder not in self._sent:
-            self._sent[folder] = bundles.send(self._bucket, folder)
-        return self._sent[folder]
 
     def _start(self, one: Due) -> None:
         self._all += 1

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence, Set
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -132,7 +133,8 @@ def _spread(place: Workspace, on: On) -> None:
     from flows.spread import spread  # which reports as this module does
 
     settings = settings_file.load(place.params)
-    spread("train seeds", on, place.private / "engine", lambda send: finetune_jobs.due(place, settings, send))
+    kept = finetune_jobs.kept_of(place, settings)
+    spread("train seeds", on, place.private / "engine", partial(finetune_jobs.due, place, settings, kept))
 
 
 def plan(first: str | None, last: str | None) -> list[str]:

@@ -19,8 +19,8 @@ from tasks.planned import Plan
 Pair = tuple[Domain | None, Domain]
 
 
-def domains_due(ours: Plan, send: Send) -> Iterator[Due]:
-    """Every domain that is not packed yet, and whose pictures are not on this machine alone."""
+def domains_due(ours: Plan) -> Iterator[Due]:
+    """Every domain that is not packed yet and whose pictures are not on this machine alone; looks at each origin."""
     matrix = ours.matrix
     wanted = [("target", name, one.origin) for name, one in matrix.targets.items()]
     wanted += [("source", name, one) for name in matrix.needed(ours.declared) if (one := _origin(ours, name))]

@@ -16,12 +16,19 @@ from tasks.training import Kept
 from tasks.workspace import ARMS, Workspace
 
 
-def due(workspace: Workspace, settings: Settings, send: Send) -> Iterator[Due]:
+def kept_of(workspace: Workspace, settings: Settings) -> Kept:
+    """Where the stage looks for its trainings. All packed rows are read through for its name: ask once."""
+    return Kept(training.kept_in(workspace, "finetune", *finetune.decides(workspace, settings)))
+
+
+def due(workspace: Workspace, settings: Settings, kept: Kept, send: Send) -> Iterator[Due]:
     """Every training that can be done now and has not been: each rate on the first seed, then the best on the others.
 
     An arm that diverged at every rate is left to the stage, which says so.
+
+    Args:
+        kept: `kept_of` them.
     """
-    kept = Kept(training.kept_in(workspace, "finetune", *finetune.decides(workspace, settings)))
     for arm in ARMS:
         tries = [one for one in finetune.tries_of(settings) if one.arm == arm]
         lacking = [one for one in tries if not _over(kept, one)]

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import tasks
-from graft.core.errors import EnvironmentProblem
+from graft.core.errors import EnvironmentProblem, GateRefused
 from graft.hub import bundles, cache, sealed, store
 from graft.hub.bucket import Bucket, Missing
 from tasks import training
@@ -42,6 +43,7 @@ class Job(NamedTuple):
         reads: bundles by name.
         said: what else decides it, as JSON can hold it.
         code: `code()` of whoever wants it done.
+        attempt: names this asking for it; that one asking may stop is no word on the next.
     """
 
     work: str
@@ -49,6 +51,7 @@ class Job(NamedTuple):
     reads: Mapping[str, str]
     said: Mapping[str, Any]
     code: str
+    attempt: str = ""
 
     @property
     def key(self) -> str:
@@ -84,8 +87,9 @@ class Wire:
     What a job tells when it is done again after its worker was lost is what it told before.
     """
 
-    def __init__(self, bucket: Bucket, key: str) -> None:
-        self._bucket, self._prefix = bucket, f"{TOLD}{key}/"
+    def __init__(self, bucket: Bucket, job: Job) -> None:
+        self._bucket, self._prefix = bucket, f"{TOLD}{job.key}/"
+        self._stop = f"{self._prefix}{STOP}-{job.attempt}"
 
     def tell(self, number: int, value: float) -> None:
         """The value of step `number`, from 0 on."""
@@ -102,11 +106,11 @@ class Wire:
 
     def stop(self) -> None:
         """Whoever gave the job wants no more of it."""
-        self._bucket.create(f"{self._prefix}{STOP}", b"")
+        self._bucket.create(self._stop, b"")
 
     def is_stopped(self) -> bool:
         """Whether that was said."""
-        return f"{self._prefix}{STOP}" in self._bucket.keys(f"{self._prefix}{STOP}")
+        return self._stop in self._bucket.keys(self._stop)
 
 
 class Due(NamedTuple):
@@ -139,13 +143,11 @@ def do(job: Job, work: Work) -> None:
         keep_to_itself(Workspace(shelf()))
         place = shelf() / "jobs" / job.key
         with _alone(place):
-            if _result(bucket, job):
-                return
-            with bundles.held(bucket, job.reads, shelf() / "bundles") as reads:
-                work(Desk(reads, job.said, place / "kept", place / "made", Wire(bucket, job.key)))
-            made = bundles.send(bucket, place / "made")
-            bucket.create(_key(job), sealed.seal({"bundle": made}))
-        shutil.rmtree(place)
+            if not _result(bucket, job):
+                with bundles.held(bucket, job.reads, shelf() / "bundles") as reads:
+                    work(Desk(reads, job.said, place / "kept", place / "made", Wire(bucket, job)))
+                made = bundles.send(bucket, place / "made")
+                bucket.create(_key(job), sealed.seal({"bundle": made}))
         bundles.trim(shelf() / "bundles", _most_bytes())
 
 
@@ -161,12 +163,13 @@ def collect(bucket: Bucket, job: Job, into: Path, last: str) -> bool:
     found = _result(bucket, job)
     if found is None:
         return False
-    folder = bundles.fetch(bucket, found, into.parent / ".came")
-    every = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.name == last)
-    for path in every:
-        with files.written_aside(into / path.relative_to(folder)) as aside:
-            shutil.copyfile(path, aside)
-    shutil.rmtree(folder)
+    into.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=into.parent, prefix=".", suffix=".part") as came:
+        folder = bundles.fetch(bucket, found, Path(came))
+        every = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.name == last)
+        for path in every:
+            with files.written_aside(into / path.relative_to(folder)) as aside:
+                shutil.copyfile(path, aside)
     return True
 
 
@@ -199,10 +202,18 @@ _ONE_AT_A_TIME = threading.Lock()  # networks are shared by the jobs of a proces
 
 @contextmanager
 def _alone(place: Path) -> Iterator[None]:
-    """While no other process of this machine does the same job; it may have been given up and be at work still."""
+    """While no other process of this machine does the same job; it may have been given up and be at work still.
+
+    What was kept goes when the job is done, or refused as it would be again; any other end leaves it.
+    """
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with bundles.locked(place.parent / f".{place.name}.lock"):
         shutil.rmtree(place / "made", ignore_errors=True)
         for name in ("kept", "made"):
             (place / name).mkdir(parents=True, exist_ok=True)
-        yield
+        try:
+            yield
+        except GateRefused:
+            shutil.rmtree(place)
+            raise
+        shutil.rmtree(place)

@@ -19,7 +19,7 @@ def due(planned: Plan, study: str, trial: Trial, send: Send, times: float = 1.0)
     kept = Path(trial.kept)
     said = {
         "study": [study, kept.name],
-        "job": trial._asdict() | {"kept": "", "pretrained": ""},
+        "job": trial._asdict() | {"name": kept.name, "kept": "", "pretrained": ""},
         "classes": files.read_json(planned.place.classes),
         "backbone": Path(trial.pretrained).name if trial.pretrained else "",
         "limits": planned.limits(times).model_dump(),

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from graft.core.processes import usable_cores
 from graft.core.search import settings_of
 from graft.core.sections import Choice, Settings
 from tasks import cells, domains, finetune, jobs, trials, tune
@@ -86,7 +87,7 @@ def trial(desk: Desk) -> None:
 
     found: list[float] = []
     limits = capped.Limits(**desk.said["limits"])
-    trials.measure(view, job, limits, trials.environment(1), trials.Listener(found, heard))
+    trials.measure(view, job, limits, trials.environment(usable_cores()), trials.Listener(found, heard))
     files.write_json(desk.made / SCORES, found)
 
 

@@ -58,18 +58,37 @@ def test_what_was_kept_of_a_job_that_broke_off_is_there_when_it_is_done_again(bu
     def breaks_off(desk: Desk) -> None:
         (desk.kept / "half").write_text("")
         (desk.made / "half").write_text("")
-        raise GateRefused("it broke off")
+        raise EnvironmentProblem("it broke off")
 
     def goes_on(desk: Desk) -> None:
         assert (desk.kept / "half").exists() and not list(desk.made.iterdir())
 
-    with pytest.raises(GateRefused, match="it broke off"):
+    with pytest.raises(EnvironmentProblem, match="it broke off"):
         jobs.do(job, breaks_off)
     jobs.do(job, goes_on)
 
 
+def test_nothing_is_kept_of_a_job_that_was_refused(bucket: Bucket, job: Job) -> None:
+    def refuses(desk: Desk) -> None:
+        (desk.kept / "half").write_text("")
+        raise GateRefused("it diverged")
+
+    with pytest.raises(GateRefused, match="it diverged"):
+        jobs.do(job, refuses)
+    assert list((jobs.shelf() / "jobs").glob("[!.]*")) == []
+
+
+def test_jobs_that_made_the_same_are_collected_side_by_side_and_leave_nothing_else(
+    bucket: Bucket, job: Job, tmp_path: Path
+) -> None:
+    jobs.do(job, shout)
+    with ThreadPoolExecutor(8) as pool:
+        done = pool.map(lambda n: jobs.collect(bucket, job, tmp_path / "into" / str(n), "done"), range(16))
+    assert all(done) and sorted(path.name for path in (tmp_path / "into").iterdir()) == sorted(map(str, range(16)))
+
+
 def test_the_key_is_that_of_what_decides_the_result(job: Job) -> None:
-    assert job._replace(label="another").key == job.key
+    assert job._replace(label="another", attempt="second").key == job.key
     changed = ({"work": "whisper"}, {"reads": {}}, {"said": {"times": 3}}, {"code": "0" * 32})
     assert len({job.key, *(job._replace(**one).key for one in changed)}) == 5
 
@@ -87,7 +106,7 @@ def test_without_a_store_it_says_so(no_aws: None, job: Job, monkeypatch: pytest.
 
 
 def test_what_is_told_comes_in_order_and_that_it_may_stop_is_heard(bucket: Bucket, job: Job) -> None:
-    worker, giver = Wire(bucket, job.key), Wire(bucket, job.key)
+    worker, giver = Wire(bucket, job), Wire(bucket, job)
     assert giver.told() == [] and not worker.is_stopped()
     worker.tell(0, 0.25)
     worker.tell(2, 0.75)  # as if the one before were on its way still
@@ -97,3 +116,5 @@ def test_what_is_told_comes_in_order_and_that_it_may_stop_is_heard(bucket: Bucke
     assert giver.told(1) == [0.5, 0.75] and giver.told(3) == []
     giver.stop()
     assert worker.is_stopped() and giver.told() == [0.25, 0.5, 0.75]
+    again = Wire(bucket, job._replace(attempt="second"))  # a command that was interrupted, and is typed again
+    assert not again.is_stopped() and again.told() == [0.25, 0.5, 0.75]

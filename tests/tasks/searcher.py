@@ -1,6 +1,6 @@
 """A worker of a search whose trials take no time: takes trial after trial and ends them, until all are done.
 
-python -m tests.tasks.searcher FOLDER TRIALS
+python -m tests.tasks.searcher FOLDER TRIALS [SECONDS_A_FOLD]
 """
 
 import sys
@@ -23,7 +23,7 @@ def study(folder: Path, trials: int, pruner: str = "hyperband") -> Study:
     return Study(folder, "little", search, SPACE, 7)
 
 
-def main(folder: Path, trials: int) -> None:
+def main(folder: Path, trials: int, seconds: float = 0.02) -> None:
     shared = study(folder, trials)
     shared.begin([START], {"defaults": START})
     while True:
@@ -35,7 +35,7 @@ def main(folder: Path, trials: int) -> None:
             continue
         value = trial.values["finetune.learning_rates"]
         for fold in (1, 2, 3):
-            time.sleep(0.02)
+            time.sleep(seconds)
             if trial.report(value, fold) and fold < 3:
                 trial.prune()
                 break
@@ -44,4 +44,4 @@ def main(folder: Path, trials: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), *map(float, sys.argv[3:]))

@@ -20,8 +20,8 @@ from tests.tasks.searcher import START, study
 ENDED = ("complete", "pruned")
 
 
-def worker(folder: Path, trials: int, **more: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "tests.tasks.searcher", str(folder), str(trials)]
+def worker(folder: Path, trials: int, seconds: float = 0.02, **more: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tests.tasks.searcher", str(folder), str(trials), str(seconds)]
     return subprocess.Popen(command, cwd=ROOT, env=os.environ | more, stdin=subprocess.DEVNULL)
 
 
@@ -49,8 +49,8 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_killed_at_random_moments_a_search_loses_and_repeats_nothing(here: None, tmp_path: Path) -> None:
     generator, before = random.Random(11), {}
-    for _ in range(5):
-        process = worker(tmp_path, 25)
+    for seconds in (60.0, *[0.02] * 5):  # the first dies inside a trial for certain
+        process = worker(tmp_path, 25, seconds)
         while len(study(tmp_path, 25).trials()) <= len(before) and process.poll() is None:
             time.sleep(0.05)
         time.sleep(generator.uniform(0.0, 0.3))

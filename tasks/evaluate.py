@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from graft.core import dataset, evaluation, fit
 from graft.core.calibration import temperature
+from graft.core.dataset import Progress
 from graft.core.evaluation import Resampling
 from graft.core.scores import Answers
 from graft.core.sections import Settings
@@ -35,16 +37,7 @@ def evaluate(workspace: Workspace, settings: Settings, choices: Choices) -> None
     classes = files.read_json(workspace.classes)["target"]
     tried = files.read_json(workspace.finetune_report)
     with console.progress("evaluate") as progress:
-        judged = {
-            name: _judged(
-                workspace,
-                settings,
-                split,
-                lambda done, index=index: progress(round(100 * (index + done)), 100 * len(SETS)),
-            )
-            for index, (name, split) in enumerate(SETS.items())
-            if workspace.held_out("target", split).exists()
-        }
+        judged = _judged(workspace, settings, progress)
     how = Resampling(settings.evaluate.bootstrap, settings.seed)
     report: dict[str, Any] = {arm: {name: None for name in SETS} for arm in ARMS} | {"gain": dict.fromkeys(SETS)}
     for name, one in judged.items():
@@ -112,23 +105,35 @@ class Judged:
         return {arm: Answers.of(self.labels, each.mean(axis=0)) for arm, each in self.probabilities.items()}
 
 
-def _judged(workspace: Workspace, settings: Settings, split: str, progress: Any) -> Judged:
-    rows, seeds = arrays.read(workspace.held_out("target", split)), settings.evaluate.seeds
-    logits: dict[str, Logits] = {}
-    temperatures: dict[str, tuple[float, ...]] = {}
-    known: dict[str, list[Answers]] = {}
-    for index, arm in enumerate(ARMS):
-        trained = [models.load(workspace.classifier(arm, seed)) for seed in seeds]
-        logits[arm] = np.stack([fit.predict(model, rows.images) for model in trained])
-        chosen_by = [_validation(workspace, settings, seed) for seed in seeds]
-        said = [fit.predict(model, one.images) for model, one in zip(trained, chosen_by, strict=True)]
-        temperatures[arm] = tuple(temperature(one, by.labels) for one, by in zip(said, chosen_by, strict=True))
-        known[arm] = [
-            Answers.of(by.labels, fit.softmax(one / np.float32(warmth)))
-            for one, by, warmth in zip(said, chosen_by, temperatures[arm], strict=True)
-        ]
-        progress((index + 1) / len(ARMS))
-    return Judged(rows.labels, _groups(workspace, split), logits, temperatures, known, settings.evaluate.top_k)
+def _judged(workspace: Workspace, settings: Settings, progress: Progress) -> dict[str, Judged]:
+    """By test set, what all arms' models say of it, and of the validation rows that each was chosen by."""
+    sets = {name: split for name, split in SETS.items() if workspace.held_out("target", split).exists()}
+    rows = {name: arrays.read(workspace.held_out("target", split)) for name, split in sets.items()}
+    nets, seeds = models.Loader(), settings.evaluate.seeds
+    said: dict[str, dict[str, list[NDArray[np.float32]]]] = {name: {arm: [] for arm in ARMS} for name in sets}
+    temperatures: dict[str, list[float]] = {arm: [] for arm in ARMS}
+    known: dict[str, list[Answers]] = {arm: [] for arm in ARMS}
+    for done, (arm, seed) in enumerate(product(ARMS, seeds), start=1):
+        net = nets.load(workspace.classifier(arm, seed))
+        for name, split in rows.items():
+            said[name][arm].append(fit.predict(net, split.images))
+        by = _validation(workspace, settings, seed)
+        logits = fit.predict(net, by.images)
+        warmth = temperature(logits, by.labels)
+        temperatures[arm].append(warmth)
+        known[arm].append(Answers.of(by.labels, fit.softmax(logits / np.float32(warmth))))
+        progress(done, len(ARMS) * len(seeds))
+    return {
+        name: Judged(
+            labels=rows[name].labels,
+            groups=_groups(workspace, split),
+            logits={arm: np.stack(each) for arm, each in said[name].items()},
+            temperatures={arm: tuple(each) for arm, each in temperatures.items()},
+            known=known,
+            top_k=settings.evaluate.top_k,
+        )
+        for name, split in sets.items()
+    }
 
 
 def _softened(logits: Logits, temperatures: tuple[float, ...]) -> NDArray[np.float32]:
@@ -169,9 +174,9 @@ def _other_kind(workspace: Workspace, settings: Settings, judged: Mapping[str, J
     found = {}
     if workspace.held_out("source", "test").exists():
         others = arrays.read(workspace.held_out("source", "test")).images
-        sure = []
+        sure, nets = [], models.Loader()
         for seed, warmth in zip(settings.evaluate.seeds, seen.temperatures[arm], strict=True):
-            logits = fit.predict(models.load(workspace.classifier(arm, seed)), others)
+            logits = fit.predict(nets.load(workspace.classifier(arm, seed)), others)
             sure.append(fit.softmax(logits / np.float32(warmth)).max(axis=1).astype(np.float64))
         found[settings.data.source.name] = evaluation.other_kind(seen.arms[arm], sure)
     if "unseen" in judged:

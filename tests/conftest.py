@@ -73,9 +73,21 @@ COPIED = (
 )
 
 
-LONG = ("flows/test_faults", "test_cli", "infra/test_server", "flows/", "browser/", "infra/", "tasks/", "hub/")
-"""Files that take longest go first: what is left to one process at the end is short. The second and the third can do
-without the finished workspace, which the first makes."""
+LONG = (
+    "flows/test_faults",
+    "flows/test_compare",
+    "browser/test_platform",
+    "infra/",
+    "browser/test_retrain_pages",
+    "flows/",
+    "test_cli",
+    "browser/",
+    "tasks/",
+    "contracts/",
+    "hub/",
+)
+"""Files that take longest go first: what is left to one process at the end is short. The first makes the finished
+workspace, and the three that start beside it can do without."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -86,7 +86,10 @@ def answered(
     return (ease + generator.normal(0, 1, (n_seeds, n_rows)) > 0).astype(float)
 
 
-@pytest.mark.parametrize(("n_seeds", "n_rows", "of_seeds"), [(1, 400, 0.0), (3, 400, 0.1), (5, 800, 0.1)])
+@pytest.mark.parametrize(
+    ("n_seeds", "n_rows", "of_seeds"),
+    [(1, 400, 0.0), *(pytest.param(*case, marks=pytest.mark.sweep) for case in ((3, 400, 0.1), (5, 800, 0.1)))],
+)
 def test_intervals_hold_the_truth_in_93_to_97_of_100_cases(n_seeds: int, n_rows: int, of_seeds: float) -> None:
     generator, covered = np.random.default_rng(3), 0
     truth = NormalDist().cdf(0.9 / np.sqrt(5 + of_seeds**2))

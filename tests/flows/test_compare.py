@@ -97,6 +97,7 @@ def test_killed_and_taken_up_again_it_measures_every_cell_once_and_the_same(undi
     assert answers(place) == answers(undisturbed)
 
 
+@pytest.mark.sweep
 def test_workers_that_share_the_store_alone_measure_the_same_though_one_is_lost(
     undisturbed: Place, s3: Server, credentials: None, tmp_path: Path
 ) -> None:

@@ -241,6 +241,7 @@ def test_a_variant_s_file_is_compared_with_its_own_net_and_its_accuracy_with_the
     assert faulty["refused_because"][-1].startswith("likely cause: channel order (")
 
 
+@pytest.mark.sweep
 def test_a_kill_half_way_leaves_what_was_there_and_no_process(strict: Place) -> None:
     exported = strict.root / "models" / "exported"
     before = {path.name: path.read_bytes() for path in exported.iterdir()}

@@ -7,6 +7,7 @@ because of it: where it cannot be measured the report says why.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,23 +66,57 @@ def _measured(workspace: Workspace, settings: Settings) -> tuple[dict[str, Any],
         BadInput: fewer than 3 budgets are left.
         GateRefused: a training diverged.
     """
-    seeds = settings.evaluate.seeds[: settings.curve.seeds]
-    labels = _budgets(workspace, settings)
-    points = [Point(arm, n, seed) for n in labels for arm in ARMS for seed in seeds]
+    seeds, labels = _seeds(settings), _budgets(workspace, settings)
+    every = points(workspace, settings)
     with (
         training.kept(workspace, "curve", *_decides(workspace, settings)) as kept,
         console.progress("curve") as progress,
-        Workers(_answer, _Bench(workspace, settings, kept), len(points)) as workers,
+        Workers(_answer, _Bench(workspace, settings, kept), len(every)) as workers,
     ):
-        answered = dict(zip(points, workers.run(points, progress), strict=True))
+        said = dict(zip(every, workers.run(every, progress), strict=True))
     found = {
-        name: {arm: [_stack(answered, arm, n, seeds, name) for n in labels] for arm in ARMS}
+        name: {arm: [_stack(said, arm, n, seeds, name) for n in labels] for arm in ARMS}
         for name in SETS
-        if answered[points[0]].get(name)
+        if said[every[0]].get(name)
     }
     report = {name: _read(arms, labels, settings) for name, arms in found.items()}
     told = {"labels": labels, "seeds": list(seeds), "labels_per_class": settings.finetune.labels_per_class}
     return told | {"sets": report}, _rows(report, labels)
+
+
+def points(workspace: Workspace, settings: Settings) -> list[Point]:
+    """Every training of the curve.
+
+    Raises:
+        BadInput: fewer than 3 budgets are left.
+    """
+    seeds = _seeds(settings)
+    return [Point(arm, n, seed) for n in _budgets(workspace, settings) for arm in ARMS for seed in seeds]
+
+
+def kept_of(workspace: Workspace, settings: Settings) -> Kept:
+    """Where the stage looks for its trainings. All packed rows are read through for its name: ask once."""
+    return Kept(training.kept_in(workspace, "curve", *_decides(workspace, settings)))
+
+
+def kept_with(kept: Kept, labels: int) -> Kept:
+    """Of `kept`, where the trainings with so many labels per class lie."""
+    return Kept(kept.folder / str(labels))
+
+
+def with_labels(settings: Settings, labels: int) -> Settings:
+    """The settings of trainings with so many labels per class."""
+    section = settings.finetune.model_copy(update={"labels_per_class": labels})
+    return settings.model_copy(update={"finetune": section})
+
+
+def answered(kept: Kept, one: Training) -> Path:
+    """The file with what a training's net said of the test rows; its presence says that all is done."""
+    return kept.folder / f"{one.name}.hits.json"
+
+
+def _seeds(settings: Settings) -> tuple[int, ...]:
+    return settings.evaluate.seeds[: settings.curve.seeds]
 
 
 def _budgets(workspace: Workspace, settings: Settings) -> list[int]:
@@ -125,10 +160,9 @@ class _Bench:
     def bench(self, labels: int) -> Bench:
         """That of finetune, with so many labels per class; all share their networks."""
         if labels not in self.of_budget:
-            section = self.settings.finetune.model_copy(update={"labels_per_class": labels})
-            folder = self.kept.folder / str(labels)
-            folder.mkdir(exist_ok=True)
-            made = Bench(self.workspace, self.settings.model_copy(update={"finetune": section}), Kept(folder))
+            kept = kept_with(self.kept, labels)
+            kept.folder.mkdir(exist_ok=True)
+            made = Bench(self.workspace, with_labels(self.settings, labels), kept)
             made.__dict__["nets"] = next(iter(self.of_budget.values())).nets if self.of_budget else {}
             self.of_budget[labels] = made
         return self.of_budget[labels]
@@ -137,7 +171,7 @@ class _Bench:
 def _answer(bench: _Bench, point: Point, tell: Tell) -> Hits:
     """Train, unless that was done before the run was killed, and answer the test rows."""
     ours, one = bench.bench(point.labels), Training(point.arm, point.seed, bench.rates[point.arm]["learning_rate"])
-    done = ours.kept.folder / f"{one.name}.hits.json"
+    done = answered(ours.kept, one)
     if done.exists():
         return dict(files.read_json(done))
     if not train_one(ours, one, tell):
@@ -155,10 +189,8 @@ def _answer(bench: _Bench, point: Point, tell: Tell) -> Hits:
     return hits
 
 
-def _stack(
-    answered: Mapping[Point, Hits], arm: str, labels: int, seeds: tuple[int, ...], name: str
-) -> NDArray[np.float64]:
-    return np.array([answered[Point(arm, labels, seed)][name] for seed in seeds], dtype=np.float64)
+def _stack(said: Mapping[Point, Hits], arm: str, labels: int, seeds: tuple[int, ...], name: str) -> NDArray[np.float64]:
+    return np.array([said[Point(arm, labels, seed)][name] for seed in seeds], dtype=np.float64)
 
 
 def _read(arms: Mapping[str, list[NDArray[np.float64]]], labels: list[int], settings: Settings) -> dict[str, Any]:

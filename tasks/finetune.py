@@ -76,8 +76,7 @@ def finetune(workspace: Workspace, settings: Settings, choices: Choices) -> None
             if not history:
                 raise GateRefused(f"{_shown(one)} diverged; lower finetune.learning_rates would do")
             shutil.copyfile(kept.model(one.name), folder / workspace.classifier(one.arm, one.seed).name)
-        seed = training.shipped_seed(_accuracies(final, "transfer"))
-        also = [Training("transfer", seed, chosen["transfer"], variant=name) for name in choices.variants]
+        also = variants_of(final, choices)
         smaller = list(zip(also, workers.run(also, training.part(progress, total - len(also), total)), strict=True))
         for one, history in smaller:
             if history:
@@ -87,6 +86,17 @@ def finetune(workspace: Workspace, settings: Settings, choices: Choices) -> None
     others = [one for one in tried if one[0].fold is None and one[0] not in wanted]
     _write_reports(workspace, settings, others + final, final, smaller)
     files.write_json(workspace.cost("finetune"), {arm: cost.as_json(one) for arm, one in spent.items()})
+
+
+def variants_of(final: Sequence[Outcome], choices: Choices) -> list[Training]:
+    """The trainings of what the net that ships is made smaller by.
+
+    Args:
+        final: the arms' trainings that are kept, none of which diverged.
+    """
+    seed = training.shipped_seed(_accuracies(final, "transfer"))
+    rate = next(one.rate for one, _ in final if one.arm == "transfer")
+    return [Training("transfer", seed, rate, variant=name) for name in choices.variants]
 
 
 def _names(trainings: Sequence[Training], arm: str) -> list[str]:

@@ -1,10 +1,11 @@
 """extract: every picture decoded once into packed arrays, and both domains drawn in the source's components."""
 
 from array import array
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import tee
+from functools import partial
+from itertools import groupby, tee
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,12 @@ from numpy.typing import NDArray
 
 from graft.core.dataset import SPLITS, Split
 from graft.core.errors import BadInput, one_line
+from graft.core.plugins import Plugin
 from graft.core.sections import Settings
-from tasks import stage
+from tasks import ahead, stage
 from tasks.adapters import arrays, console, files, manifest, shards
 from tasks.adapters.manifest import Row
+from tasks.ahead import Ahead
 from tasks.choices import Choices
 from tasks.gate import rules
 from tasks.workspace import ROLES, Workspace
@@ -23,6 +26,10 @@ from tasks.workspace import ROLES, Workspace
 PCA_EDGE_PX = 32
 PCA_ROWS = 4000
 PROGRESS_ROWS = 1000
+READ_ROWS = 16
+"""Pictures that were decoded ahead and are in memory at once."""
+
+Picture = tuple[Row, NDArray[np.uint8]]
 
 
 def extract(workspace: Workspace, settings: Settings, choices: Choices) -> None:
@@ -45,6 +52,7 @@ def extract(workspace: Workspace, settings: Settings, choices: Choices) -> None:
                     progress(done, total)
         files.write_json(folder / "classes.json", classes)
         _project(folder, workspace.projection, classes, settings)
+    ahead.remove(workspace, "extract")
 
 
 @dataclass(frozen=True)
@@ -98,16 +106,42 @@ def _write(folder: Path, workspace: Workspace, pack: _Pack, choices: Choices) ->
             units = np.unique(pack.ties[mine], return_inverse=True)[1]
             made = arrays.Writer(folder / SPLITS[place], module.spec(options).shape, pack.labels[mine], units)
             writers[SPLITS[place]] = stack.enter_context(made)
-        ahead, rows = tee(pack.rows(workspace.manifest))
-        pictures = shards.read(workspace.raw(pack.role), (row.place for row in ahead))
-        for row, data in zip(rows, pictures, strict=True):
-            try:
-                writers[row.split].add(module.decode(data, options))
-            except BadInput as error:
-                raise BadInput(
-                    f"{row.domain} picture {one_line(row.path, 160)}: {error}; graft run --from ingest"
-                ) from None
+        known = Ahead.of(workspace, "extract", choices.modality)
+        for row, picture in _pictures(workspace.raw(pack.role), pack.rows(workspace.manifest), known):
+            writers[row.split].add(picture)
             yield
+
+
+def _pictures(folder: Path, rows: Iterable[Row], known: Ahead) -> Iterator[Picture]:
+    """Rows with their decoded pictures: as they are known, or decoded now."""
+    for shard, mine in groupby(rows, key=lambda row: row.shard):
+        file = known.file(folder / shard)
+        pictures = partial(_looked_up, file) if file else _decoded
+        yield from pictures(folder, mine, known.modality)
+
+
+def _looked_up(file: Path, folder: Path, rows: Iterable[Row], modality: Plugin) -> Iterator[Picture]:
+    """Rows of a shard, in its order, with their pictures in the file; those that it lacks are decoded now."""
+    found, shape = ahead.rows(file, READ_ROWS), modality.module.spec(modality.options).shape
+    one = next(found, None)
+    for row in rows:
+        while one and one["offset"] < row.offset:
+            one = next(found, None)
+        if one and (one["offset"], one["bytes"]) == (row.offset, row.bytes):
+            yield row, np.frombuffer(one["picture"], np.uint8).reshape(shape)
+        else:
+            yield from _decoded(folder, [row], modality)
+
+
+def _decoded(folder: Path, rows: Iterable[Row], modality: Plugin) -> Iterator[Picture]:
+    first, second = tee(rows)
+    for row, data in zip(first, shards.read(folder, (row.place for row in second)), strict=True):
+        try:
+            yield row, modality.module.decode(data, modality.options)
+        except BadInput as error:
+            raise BadInput(
+                f"{row.domain} picture {one_line(row.path, 160)}: {error}; graft run --from ingest"
+            ) from None
 
 
 def _project(folder: Path, csv: Path, classes: dict[str, list[str]], settings: Settings) -> None:

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ import tasks
 from graft.core.errors import EnvironmentProblem, GateRefused
 from graft.hub import bundles, cache, sealed, store
 from graft.hub.bucket import Bucket, Missing
-from tasks import training
+from tasks import ahead, training
 from tasks.adapters import files
 from tasks.stage import keep_to_itself
 from tasks.workspace import Workspace
@@ -31,7 +32,7 @@ MOST_TOLD = 1000
 KEPT, KEPT_GB = "GRAFT_SPREAD_GB", 10
 """Environment variable: how much of what jobs read a machine keeps for the next ones; and what it is without it."""
 Send = Callable[[Path], str]
-"""Has a folder in the store; the name of its bundle."""
+"""Has a folder, or a file as if it were alone in one, in the store; the name of its bundle."""
 
 
 class Job(NamedTuple):
@@ -124,7 +125,7 @@ class Due(NamedTuple):
 @lru_cache
 def code() -> str:
     """Names the code and its libraries; two machines with the same one get the same figures."""
-    return training.key_of([], [Path(tasks.__file__).parent])
+    return training.key_of([version(name) for name in ahead.LIBRARIES], [Path(tasks.__file__).parent])
 
 
 def do(job: Job, work: Work) -> None:

@@ -16,8 +16,9 @@ from graft.core import drift, suspects
 from graft.core.dataset import Progress
 from graft.core.errors import DataRejected, one_line
 from graft.core.sections import Settings
-from tasks import stage
+from tasks import ahead, stage
 from tasks.adapters import console, files, git, manifest
+from tasks.ahead import Ahead
 from tasks.choices import Choices
 from tasks.gate import copies, examine, page, profile, rules
 from tasks.gate.examine import Examination
@@ -66,6 +67,7 @@ def validate(workspace: Workspace, settings: Settings, choices: Choices) -> None
     page.write(workspace, verdict, settings, choices)
     if stops:
         raise DataRejected(stops)
+    ahead.remove(workspace, "validate")
 
 
 def judge(workspace: Workspace, settings: Settings, choices: Choices) -> Verdict:
@@ -82,7 +84,8 @@ def judge(workspace: Workspace, settings: Settings, choices: Choices) -> Verdict
     ):
         folders = {role: workspace.raw(role) for role in ROLES}
         half = _share(progress, 0.0, 0.6)
-        seen = examine.pixels(frame, folders, choices.modality, Path(scratch), half)
+        known = Ahead.of(workspace, "validate", choices.modality)
+        seen = examine.pixels(frame, folders, choices.modality, Path(scratch), half, known)
         frame = _with_measures(frame, seen)
         notes: Notes = {}
         frame = _with_copies(frame, seen, settings, notes)

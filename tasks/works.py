@@ -8,7 +8,7 @@ from typing import Any
 from graft.core.processes import usable_cores
 from graft.core.search import settings_of
 from graft.core.sections import Choice, Settings
-from tasks import cells, domains, finetune, jobs, trials, tune
+from tasks import cells, domains, finetune, jobs, shard_work, trials, tune
 from tasks.adapters import capped, files
 from tasks.cells import Bench, Glance, Job, Learned
 from tasks.jobs import Desk, Work
@@ -26,6 +26,16 @@ def prepare(desk: Desk) -> None:
     origin = Choice.model_validate(said["origin"])
     found = domains.prepare(place, _settings(desk), said["name"], origin, said["role"], lambda done, total: None)
     shutil.copytree(found.folder, desk.made, dirs_exist_ok=True)
+
+
+def measure(desk: Desk) -> None:
+    """The pictures of a raw shard are measured, in a process of its own. Raises as `shard_work.run`."""
+    shard_work.run(shard_work.MEASURE, *_shard(desk))
+
+
+def decode(desk: Desk) -> None:
+    """They are decoded likewise."""
+    shard_work.run(shard_work.DECODE, *_shard(desk))
 
 
 def learn(desk: Desk) -> None:
@@ -91,7 +101,12 @@ def trial(desk: Desk) -> None:
     files.write_json(desk.made / SCORES, found)
 
 
-WORK: dict[str, Work] = {one.__name__: one for one in (prepare, learn, cell, look, training, trial)}
+WORK: dict[str, Work] = {one.__name__: one for one in (prepare, measure, decode, learn, cell, look, training, trial)}
+
+
+def _shard(desk: Desk) -> tuple[Path, Choice, Path]:
+    (shard,) = desk.reads["shard"].iterdir()
+    return shard, Choice.model_validate(desk.said["modality"]), desk.made
 
 
 def _workspace(root: Path, settings: Any) -> Workspace:

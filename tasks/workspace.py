@@ -67,6 +67,10 @@ class Workspace:
         """What stages that train have trained so far: a killed one goes on from there."""
         return self.private / "trainings"
 
+    def ahead(self, stage: str) -> Path:
+        """What jobs found of raw shards ahead of `validate` or `extract`, until that stage has ended well."""
+        return self.private / "ahead" / stage
+
     def board(self, stage: str, training: str) -> Path:
         """TensorBoard's file of a training."""
         return self.private / "tensorboard" / stage / training

@@ -30,8 +30,8 @@ Part = tuple[str, int]
 """SHA-256 in hex digits, and bytes."""
 
 
-def send(bucket: Bucket, folder: Path) -> str:
-    """Put every file below `folder` into the store, unless it is there; the bundle's name.
+def send(bucket: Bucket, place: Path) -> str:
+    """Put every file below a folder into the store, unless it is there; the bundle's name. Or a file, alone in its own.
 
     The list of parts is written last: whoever sees it finds all of them.
 
@@ -39,7 +39,8 @@ def send(bucket: Bucket, folder: Path) -> str:
         BadInput: a file has a name that would not travel.
         EnvironmentProblem: the store does not answer.
     """
-    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    folder, found = (place.parent, [place]) if place.is_file() else (place, sorted(place.rglob("*")))
+    files = {path.relative_to(folder).as_posix(): path for path in found if path.is_file()}
     listed = {_checked(name): [_part(data) for data in _parts(path)] for name, path in files.items()}
     data = sealed.seal({"files": listed})
     name = sealed.sha256(data)

@@ -1,10 +1,10 @@
 """What only the pixels tell: every picture decoded once, in processes that may die of it, and measured."""
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,8 +16,10 @@ from graft.core import duplicates, patches
 from graft.core.dataset import Progress
 from graft.core.patches import PatchFeatures
 from graft.core.plugins import Plugin
+from tasks import ahead
 from tasks.adapters import shards
 from tasks.adapters.shards import Place
+from tasks.ahead import Ahead
 from tasks.gate.pool import Pool
 
 BATCH = 200
@@ -43,6 +45,25 @@ class Item(NamedTuple):
     place: Place
 
 
+class Packed(NamedTuple):
+    """`Measures`, descriptor and thumb in the form that is quickest to send between processes."""
+
+    numbers: tuple[float, ...]
+    texts: tuple[str, ...]
+    descriptor: bytes
+    thumb: bytes
+
+
+KINDS = {
+    **{name: int if np.issubdtype(kind, np.integer) else float for name, kind in NUMBERS.items()},
+    **dict.fromkeys(TEXTS, str),
+    **dict.fromkeys(("descriptor", "thumb"), bytes),
+}
+"""Columns of measures in a file, for `ahead.write`."""
+
+Batches = Generator[list[Packed], None, None]
+
+
 @dataclass(frozen=True)
 class Examination:
     """What was found, row by row of the manifest.
@@ -58,13 +79,21 @@ class Examination:
     thumbs: Path
 
 
-def pixels(frame: Any, folders: dict[str, Path], modality: Plugin, scratch: Path, progress: Progress) -> Examination:
+def pixels(
+    frame: Any,
+    folders: dict[str, Path],
+    modality: Plugin,
+    scratch: Path,
+    progress: Progress,
+    known: Ahead | None = None,
+) -> Examination:
     """Decode and measure every picture of the manifest that its origin could read.
 
     Args:
         frame: the manifest.
         folders: shard folder of each role.
         scratch: folder for what is too large for memory; the caller removes it.
+        known: measures of whole shards, which need not be decoded then.
     """
     import pandas as pd
     import pyarrow as pa
@@ -73,10 +102,9 @@ def pixels(frame: Any, folders: dict[str, Path], modality: Plugin, scratch: Path
     numbers: dict[str, Any] = {name: np.zeros(n, kind) for name, kind in NUMBERS.items()}
     texts: dict[str, list[Any]] = {name: [] for name in TEXTS}
     descriptors = np.zeros((n, duplicates.N_VALUES), np.float16)
-    crashed = _packed(modality.module.Measures("unreadable: its decoder crashed, or wanted too much memory"))
     done, thumbs = 0, scratch / "thumbs.u8"
-    with thumbs.open("wb") as file, Pool(_measure, modality.module.measure, crashed, math.ceil(n / BATCH)) as pool:
-        for batch in pool.run(_batches(frame, folders)):
+    with thumbs.open("wb") as file, closing(_found(frame, folders, modality, known)) as found_by_batch:
+        for batch in found_by_batch:
             rows = slice(done, done + len(batch))
             for name, values in zip(NUMBERS, zip(*(one.numbers for one in batch), strict=True), strict=True):
                 numbers[name][rows] = values
@@ -143,33 +171,88 @@ def features(thumbs: Path, rows: NDArray[np.int64], scratch: Path, seed: int, pr
     return Features(made, size, rows)
 
 
-def _batches(frame: Any, folders: dict[str, Path]) -> Iterator[list[Item]]:
+class Stretch(NamedTuple):
+    """Rows of the manifest one after the other, and the file that knows their measures if there is one."""
+
+    start: int
+    stop: int
+    file: Path | None
+
+    @property
+    def n_batches(self) -> int:
+        return math.ceil((self.stop - self.start) / BATCH)
+
+
+def _found(frame: Any, folders: dict[str, Path], modality: Plugin, known: Ahead | None) -> Batches:
+    """Every row in order, some at a time: as it is known, or measured now."""
+    stretches = _stretches(frame, folders, known)
+    unknown = [one for one in stretches if not one.file]
+    with closing(measured(_batches(frame, folders, unknown), modality, sum(one.n_batches for one in unknown))) as now:
+        for one in stretches:
+            yield from _known(one.file) if one.file else islice(now, one.n_batches)
+
+
+def _stretches(frame: Any, folders: dict[str, Path], known: Ahead | None) -> list[Stretch]:
+    if known is None or not known.folder.exists():
+        return [Stretch(0, len(frame), None)]
+    found, stop = list[Stretch](), 0
+    every = frame[["domain", "shard", "offset", "bytes"]].itertuples(index=False, name=None)
+    for (role, shard), rows in groupby(every, key=lambda row: row[:2]):
+        places = [row[2:] for row in rows]
+        start, stop = stop, stop + len(places)
+        file = known.file(folders[role] / shard)
+        if file and ahead.places(file) != places:
+            file = None
+        if found and not found[-1].file and not file:
+            start = found.pop().start
+        found.append(Stretch(start, stop, file))
+    return found
+
+
+def _batches(frame: Any, folders: dict[str, Path], stretches: Sequence[Stretch]) -> Iterator[list[Item]]:
     places = frame[["domain", "shard", "offset", "bytes"]]
-    for start in range(0, len(frame), BATCH):
-        some = places.iloc[start : start + BATCH].itertuples(index=False, name=None)
-        yield [Item(folders[role], Place(shard, offset, length)) for role, shard, offset, length in some]
+    for one in stretches:
+        for start in range(one.start, one.stop, BATCH):
+            some = places.iloc[start : min(start + BATCH, one.stop)].itertuples(index=False, name=None)
+            yield [Item(folders[role], Place(shard, offset, length)) for role, shard, offset, length in some]
 
 
-class _Packed(NamedTuple):
-    """`Measures`, descriptor and thumb in the form that is quickest to send between processes."""
+def measured(batches: Iterable[list[Item]], modality: Plugin, most_batches: int) -> Batches:
+    """What the pixels tell of each item, batch by batch, in processes that may die of it; of none without a batch."""
+    if not most_batches:
+        return
+    crashed = _packed(modality.module.Measures("unreadable: its decoder crashed, or wanted too much memory"))
+    with Pool(_measure, modality.module.measure, crashed, most_batches) as pool:
+        yield from pool.run(batches)
 
-    numbers: tuple[float, ...]
-    texts: tuple[str, ...]
-    descriptor: bytes
-    thumb: bytes
+
+def as_row(one: Packed) -> dict[str, Any]:
+    """The same by column."""
+    return dict(zip(KINDS, (*one.numbers, *one.texts, one.descriptor, one.thumb), strict=True))
 
 
-def _packed(measures: Any) -> _Packed:
+def _known(file: Path) -> Iterator[list[Packed]]:
+    found = (
+        Packed(
+            tuple(row[name] for name in NUMBERS), tuple(row[name] for name in TEXTS), row["descriptor"], row["thumb"]
+        )
+        for row in ahead.rows(file)
+    )
+    while some := list(islice(found, BATCH)):
+        yield some
+
+
+def _packed(measures: Any) -> Packed:
     numbers = tuple(getattr(measures, name) for name in NUMBERS)
     texts = tuple(getattr(measures, name) for name in TEXTS)
     if measures.sample is None:
-        return _Packed(numbers, texts, bytes(2 * duplicates.N_VALUES), bytes(math.prod(_THUMB)))
+        return Packed(numbers, texts, bytes(2 * duplicates.N_VALUES), bytes(math.prod(_THUMB)))
     image = Image.fromarray(measures.sample)
     descriptor = duplicates.descriptor(image).astype(np.float16)
-    return _Packed(numbers, texts, descriptor.tobytes(), patches.thumb(image).tobytes())
+    return Packed(numbers, texts, descriptor.tobytes(), patches.thumb(image).tobytes())
 
 
-def _measure(measure: Any, items: list[Item]) -> list[_Packed]:
+def _measure(measure: Any, items: list[Item]) -> list[Packed]:
     measured = []
     for folder, mine in groupby(items, lambda item: item.folder):
         measured += [_packed(measure(data)) for data in shards.read(folder, [item.place for item in mine])]

@@ -81,7 +81,7 @@ def retrain(
         method: How the backbone is adapted to the target.
         seeds: How many seeds are compared. 0 is what params.yaml says.
         at_end: ask waits for a person; promote if better moves the last stage; never leaves it where it is.
-        on: Who trains the seeds: processes of this machine, or workers of a Dask or a Ray cluster.
+        on: Who measures pictures and trains: processes of this machine, or workers of a Dask or a Ray cluster.
     """
     values = dict(locals())
     try:

@@ -160,13 +160,14 @@ class _Round:
 
     def run(self) -> int:
         while True:
-            new = [one for one in self._due(self._send) if one.job.key not in self._going]
-            for one in new:
+            before = self._all
+            for one in self._due(self._send):  # the first are at work while inputs of others are sent
                 if one.job.key in self._done:
                     raise RuntimeError(f"{one.job.label} was done and is due again: {one.last} is not among its files")
-                self._start(one)
+                if one.job.key not in self._going:
+                    self._start(one)
             self._tell_how_far()
-            if not new and not self._going:
+            if self._all == before and not self._going:
                 return self._all
             if not self._going:
                 continue  # all were done by an earlier run, and more may have become possible

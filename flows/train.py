@@ -1,7 +1,7 @@
 """train: ingest > validate > extract > pretrain > finetune > evaluate > curve > export, a Prefect task per stage."""
 
 import os
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -16,17 +16,21 @@ from flows import artifacts, engines, show
 from flows.engines import On
 from graft.core import settings as settings_file
 from graft.core.errors import EnvironmentProblem, GraftError, UsageError, one_line
-from tasks import finetune_jobs, report
+from graft.core.sections import Settings
+from tasks import ahead, finetune_jobs, report, shard_jobs
 from tasks.adapters import dvc, lock
 from tasks.adapters.files import remove_leftovers
 from tasks.choices import Choices
 from tasks.fetch import origins_changed
 from tasks.ingest import fingerprints
+from tasks.jobs import Due, Send
 from tasks.workspace import STAGES, Workspace
 
 Stage = Literal["ingest", "validate", "extract", "pretrain", "finetune", "evaluate", "curve", "export"]
 
 REFUSED, UNAVAILABLE, CRASHED = "Refused", "Unavailable", "Crashed"
+SPREAD = {"validate": "measure pictures", "extract": "decode pictures", "finetune": "train seeds"}
+"""Stages whose work may be done by an engine's workers, and what it is called."""
 EXIT_CODES = {REFUSED: 1, UNAVAILABLE: 3, CRASHED: 3}
 """A failed run's state name says who can mend it, and is the command's exit code."""
 
@@ -43,7 +47,8 @@ def train(workspace: str = ".", from_stage: Stage | None = None, until: Stage | 
         workspace: folder with params.yaml and dvc.yaml.
         from_stage: run this stage again even if nothing changed, and leave earlier ones as they are.
         until: stop after this stage.
-        on: who trains the seeds of finetune: processes of this machine, or workers of a Dask or a Ray cluster.
+        on: who measures and decodes pictures and trains the seeds of finetune: processes of this machine, or workers
+            of a Dask or a Ray cluster.
 
     Returns:
         A Completed state, or a Failed one named Refused (bad input, gate) or Unavailable (environment).
@@ -110,7 +115,7 @@ def bring(
     Args:
         forced: run these even if nothing changed.
         pull: take what others made from the store.
-        on: who trains the seeds of finetune.
+        on: who measures and decodes pictures and trains the seeds of finetune.
 
     Returns:
         The state of the stage that failed, if one did; and whether any had something to do.
@@ -118,23 +123,29 @@ def bring(
     stale, worked = dvc.stale(place.root), False
     for name in planned:
         due = worked or name in stale or name in forced
-        if due and name == "finetune" and on != "local":
-            _spread(place, on)
+        if on != "local" and due and name in SPREAD and (name in forced or name in dvc.stale(place.root)):
+            _spread(place, name, on)
         state = STAGE_TASKS[name](str(place.root), due=due, force=name in forced, pull=pull, return_state=True)
         if not state.is_completed():
             ended = Crashed if state.is_crashed() else Failed
             return ended(name=state.name, message=state.message), worked
+        if name in shard_jobs.WORK:
+            ahead.remove(place, name)
         worked = worked or state.message != "up to date"
     return None, worked
 
 
-def _spread(place: Workspace, on: On) -> None:
-    """Have finetune's trainings done by an engine's workers; the stage finds them done."""
+def _spread(place: Workspace, stage: str, on: On) -> None:
+    """Have the stage's work done by an engine's workers; the stage finds it done."""
     from flows.spread import spread  # which reports as this module does
 
-    settings = settings_file.load(place.params)
-    kept = finetune_jobs.kept_of(place, settings)
-    spread("train seeds", on, place.private / "engine", partial(finetune_jobs.due, place, settings, kept))
+    spread(SPREAD[stage], on, place.private / "engine", _due(place, settings_file.load(place.params), stage))
+
+
+def _due(place: Workspace, settings: Settings, stage: str) -> Callable[[Send], Iterable[Due]]:
+    if stage == "finetune":
+        return partial(finetune_jobs.due, place, settings, finetune_jobs.kept_of(place, settings))
+    return partial(shard_jobs.due, settings, stage, shard_jobs.wanted(place, settings, stage))
 
 
 def plan(first: str | None, last: str | None) -> list[str]:

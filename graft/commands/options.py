@@ -7,5 +7,5 @@ import typer
 Engine = Literal["local", "dask", "ray"]
 On = Annotated[
     Engine,
-    typer.Option("--on", help="Who trains: processes of this machine, or workers of a Dask or a Ray cluster."),
+    typer.Option("--on", help="Who does the work: processes of this machine, or workers of a Dask or a Ray cluster."),
 ]

@@ -8,7 +8,7 @@ import pytest
 from flows import engines
 from graft.core.errors import EnvironmentProblem
 from tests.cluster import dask_workers, with_store
-from tests.conftest import Place, wait_until
+from tests.conftest import Finished, Place, wait_until
 from tests.flows.test_tune import SEARCH, ended
 from tests.store import Server
 
@@ -24,6 +24,34 @@ def test_seeds_trained_elsewhere_end_as_those_trained_here(
     assert done.returncode == 0, done.stdout + done.stderr
     assert "train seeds on dask" in done.stdout
     assert json.loads((copied.root / "reports" / "finetune.json").read_text()) == before
+
+
+def of_pictures(root: Path) -> dict[str, bytes]:
+    """What the stages validate and extract leave, but for the page, which says when it was made."""
+    reports, data = root / "reports", root / "data"
+    written = [reports / "validation.json", reports / "plots" / "profile.csv", reports / "plots" / "projection.csv"]
+    written += [data / "findings.parquet", data / "rejected.parquet", *(root / "features").rglob("*.*")]
+    return {str(one.relative_to(root)): one.read_bytes() for one in written}
+
+
+@pytest.mark.sweep
+def test_pictures_measured_and_decoded_elsewhere_are_those_of_one_machine(
+    place: Place, finished: Finished, s3: Server, credentials: None, tmp_path: Path
+) -> None:
+    """Nothing is done where nothing has changed; and nothing is left over."""
+    (tmp_path / "cluster").mkdir()
+    there = with_store(place, s3)
+    with dask_workers(there, tmp_path / "cluster", 2) as (address, _):
+        ours = Place(there.root, there.environment | {"DASK_SCHEDULER_ADDRESS": address})
+        done = ours.graft("run", "--until", "extract", "--on", "dask")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "measure pictures on dask" in done.stdout and "decode pictures on dask" in done.stdout
+        shelves = list((tmp_path / "cluster").glob("worker?/cache/spread/bundles/[!.]*"))
+        assert len({one.name for one in shelves}) == 2  # a raw shard of each domain, for both stages
+        again = ours.graft("run", "--from", "ingest", "--until", "extract", "--on", "dask")
+        assert again.returncode == 0 and "on dask" not in again.stdout, again.stdout + again.stderr
+    assert of_pictures(ours.root) == of_pictures(finished[0].root)
+    assert not list((ours.root / ".graft" / "ahead").iterdir())
 
 
 @pytest.mark.sweep

@@ -27,9 +27,10 @@ def test_seeds_trained_elsewhere_end_as_those_trained_here(
 
 
 def of_pictures(root: Path) -> dict[str, bytes]:
-    """What the stages validate and extract leave, but for the page, which says when it was made."""
+    """All that the stages validate and extract leave."""
     reports, data = root / "reports", root / "data"
-    written = [reports / "validation.json", reports / "plots" / "profile.csv", reports / "plots" / "projection.csv"]
+    written = [reports / name for name in ("validation.json", "validation.html")]
+    written += [reports / "plots" / name for name in ("profile.csv", "projection.csv")]
     written += [data / "findings.parquet", data / "rejected.parquet", *(root / "features").rglob("*.*")]
     return {str(one.relative_to(root)): one.read_bytes() for one in written}
 

@@ -17,7 +17,7 @@ from flows.engines import On
 from graft.core import settings as settings_file
 from graft.core.errors import EnvironmentProblem, GraftError, UsageError, one_line
 from graft.core.sections import Settings
-from tasks import ahead, finetune_jobs, report, shard_jobs
+from tasks import ahead, curve, finetune_jobs, report, shard_jobs
 from tasks.adapters import dvc, lock
 from tasks.adapters.files import remove_leftovers
 from tasks.choices import Choices
@@ -29,7 +29,12 @@ from tasks.workspace import STAGES, Workspace
 Stage = Literal["ingest", "validate", "extract", "pretrain", "finetune", "evaluate", "curve", "export"]
 
 REFUSED, UNAVAILABLE, CRASHED = "Refused", "Unavailable", "Crashed"
-SPREAD = {"validate": "measure pictures", "extract": "decode pictures", "finetune": "train seeds"}
+SPREAD = {
+    "validate": "measure pictures",
+    "extract": "decode pictures",
+    "finetune": "train seeds",
+    "curve": "train the curve",
+}
 """Stages whose work may be done by an engine's workers, and what it is called."""
 EXIT_CODES = {REFUSED: 1, UNAVAILABLE: 3, CRASHED: 3}
 """A failed run's state name says who can mend it, and is the command's exit code."""
@@ -47,8 +52,8 @@ def train(workspace: str = ".", from_stage: Stage | None = None, until: Stage | 
         workspace: folder with params.yaml and dvc.yaml.
         from_stage: run this stage again even if nothing changed, and leave earlier ones as they are.
         until: stop after this stage.
-        on: who measures and decodes pictures and trains the seeds of finetune: processes of this machine, or workers
-            of a Dask or a Ray cluster.
+        on: who measures and decodes pictures and trains what finetune and curve compare: processes of this machine, or
+            workers of a Dask or a Ray cluster.
 
     Returns:
         A Completed state, or a Failed one named Refused (bad input, gate) or Unavailable (environment).
@@ -115,7 +120,7 @@ def bring(
     Args:
         forced: run these even if nothing changed.
         pull: take what others made from the store.
-        on: who measures and decodes pictures and trains the seeds of finetune.
+        on: who measures and decodes pictures and trains what finetune and curve compare.
 
     Returns:
         The state of the stage that failed, if one did; and whether any had something to do.
@@ -124,7 +129,7 @@ def bring(
     for name in planned:
         due = worked or name in stale or name in forced
         if on != "local" and due and name in SPREAD and (name in forced or name in dvc.stale(place.root)):
-            _spread(place, name, on)
+            _spread(place, settings_file.load(place.params), name, on)
         state = STAGE_TASKS[name](str(place.root), due=due, force=name in forced, pull=pull, return_state=True)
         if not state.is_completed():
             ended = Crashed if state.is_crashed() else Failed
@@ -135,16 +140,19 @@ def bring(
     return None, worked
 
 
-def _spread(place: Workspace, stage: str, on: On) -> None:
+def _spread(place: Workspace, settings: Settings, stage: str, on: On) -> None:
     """Have the stage's work done by an engine's workers; the stage finds it done."""
     from flows.spread import spread  # which reports as this module does
 
-    spread(SPREAD[stage], on, place.private / "engine", _due(place, settings_file.load(place.params), stage))
+    if stage != "curve" or settings.curve.enabled:
+        spread(SPREAD[stage], on, place.private / "engine", _due(place, settings, stage))
 
 
 def _due(place: Workspace, settings: Settings, stage: str) -> Callable[[Send], Iterable[Due]]:
     if stage == "finetune":
         return partial(finetune_jobs.due, place, settings, finetune_jobs.kept_of(place, settings))
+    if stage == "curve":
+        return partial(finetune_jobs.curve_due, place, settings, curve.kept_of(place, settings))
     return partial(shard_jobs.due, settings, stage, shard_jobs.wanted(place, settings, stage))
 
 

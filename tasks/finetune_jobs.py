@@ -48,8 +48,6 @@ def curve_due(workspace: Workspace, settings: Settings, kept: Kept, send: Send) 
     Args:
         kept: `curve.kept_of` them.
     """
-    if not settings.curve.enabled:
-        return
     try:
         points = curve.points(workspace, settings)
     except BadInput:

@@ -14,16 +14,23 @@ from tests.store import Server
 
 
 @pytest.mark.sweep
-def test_seeds_trained_elsewhere_end_as_those_trained_here(
+def test_what_is_trained_elsewhere_ends_as_what_is_trained_here(
     copied: Place, s3: Server, credentials: None, tmp_path: Path
 ) -> None:
-    """A cluster of this machine: finetune finds every training done, and reports the same of them."""
-    before = json.loads((copied.root / "reports" / "finetune.json").read_text())
+    """A cluster of this machine: finetune and curve find every training done, and report the same of them."""
+    copied.set("finetune.smaller=[quantized]", "curve.enabled=true", "curve.labels=[2, 9]", "curve.seeds=1")
+    here = copied.copy(tmp_path / "here")
+    for stage in ("finetune", "curve"):
+        alone = here.run("python", "-m", f"tasks.{stage}")
+        assert alone.returncode == 0, alone.stdout + alone.stderr
     place = with_store(copied, s3)
-    done = place.graft("run", "--from", "finetune", "--until", "finetune", "--on", "dask")
+    done = place.graft("run", "--from", "finetune", "--until", "curve", "--on", "dask")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "train seeds on dask" in done.stdout
-    assert json.loads((copied.root / "reports" / "finetune.json").read_text()) == before
+    assert "train seeds on dask" in done.stdout and "train the curve on dask" in done.stdout
+    for report in ("finetune", "curve"):
+        theirs, ours = ((root / "reports" / f"{report}.json").read_text() for root in (copied.root, here.root))
+        assert json.loads(theirs) == json.loads(ours), report
+    assert list((copied.root / ".graft" / "trainings").iterdir()) == []
 
 
 def of_pictures(root: Path) -> dict[str, bytes]:

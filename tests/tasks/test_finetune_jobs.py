@@ -81,8 +81,7 @@ def test_the_curve_s_trainings_go_to_their_budget_s_folder(asked: tuple[Workspac
     assert [one.job.key for one in due()] == [one.job.key for one in first[2:]]
 
 
-def test_no_curve_no_training(asked: tuple[Workspace, Any]) -> None:
+def test_budgets_that_no_class_has_the_pictures_for_are_left_to_the_stage(asked: tuple[Workspace, Any]) -> None:
     workspace, settings = asked
-    for changes in ({"enabled": False}, {"labels": (500, 600)}):
-        other = settings.model_copy(update={"curve": settings.curve.model_copy(update=changes)})
-        assert list(finetune_jobs.curve_due(workspace, other, Kept(workspace.private / "kept"), name_of)) == []
+    other = settings.model_copy(update={"curve": settings.curve.model_copy(update={"labels": (500, 600)})})
+    assert list(finetune_jobs.curve_due(workspace, other, Kept(workspace.private / "kept"), name_of)) == []

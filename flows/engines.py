@@ -8,6 +8,8 @@ import logging
 import os
 import re
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -63,6 +65,22 @@ def runner(on: On, folder: Path) -> Any:
     os.environ |= store.environment(store.known())
     address = os.environ.get(ADDRESS[on], "")
     return _dask(address, folder) if on == "dask" else _ray(address)
+
+
+@contextmanager
+def environment_kept() -> Iterator[None]:
+    """What changes in this process's environment in the block is undone at its end.
+
+    Dask sets OMP_NUM_THREADS and the like for workers of its own in the process that starts them; in stages that follow
+    they would change how sums are rounded.
+    """
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ |= before
 
 
 def _dask(address: str, folder: Path) -> Any:

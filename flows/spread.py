@@ -20,7 +20,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
 from flows import show
-from flows.engines import On, runner
+from flows.engines import On, environment_kept, runner
 from flows.train import UNAVAILABLE, Events, failed
 from graft.core.errors import EnvironmentProblem, GateRefused, GraftError
 from graft.hub import bundles, store
@@ -65,7 +65,8 @@ def spread(what: str, on: On, folder: Path, due: Callable[[Send], Iterable[Due]]
         with show.step(f"{what} on {on}"), closing(Bucket(store.known())) as bucket:
             return _Round(bucket, due, Events(f"{what} on {on}")).run()
 
-    return int(spreading())
+    with environment_kept():
+        return int(spreading())
 
 
 class _Sender:
@@ -93,6 +94,7 @@ class Cluster:
         self.send: Send = _Sender(self._bucket)
 
     def __enter__(self) -> Self:
+        self._stack.enter_context(environment_kept())
         self._stack.enter_context(closing(self._bucket))
         self._stack.enter_context(self._engine)
         self._flow = copy_context()

@@ -23,7 +23,7 @@ def test_what_is_trained_elsewhere_ends_as_what_is_trained_here(
     for stage in ("finetune", "curve"):
         alone = here.run("python", "-m", f"tasks.{stage}")
         assert alone.returncode == 0, alone.stdout + alone.stderr
-    place = with_store(copied, s3)
+    place = with_store(Place(copied.root, copied.environment | {"GRAFT_CACHE": str(tmp_path / "cache")}), s3)
     done = place.graft("run", "--from", "finetune", "--until", "curve", "--on", "dask")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "train seeds on dask" in done.stdout and "train the curve on dask" in done.stdout
@@ -46,7 +46,8 @@ def of_pictures(root: Path) -> dict[str, bytes]:
 def test_pictures_measured_and_decoded_elsewhere_are_those_of_one_machine(
     place: Place, finished: Finished, s3: Server, credentials: None, tmp_path: Path
 ) -> None:
-    """Nothing is done where nothing has changed; and nothing is left over."""
+    """Nothing is done where nothing has changed; nothing is left over; and a cluster of this machine, which finds all
+    jobs done, has no say in how many threads the stage then has."""
     (tmp_path / "cluster").mkdir()
     there = with_store(place, s3)
     with dask_workers(there, tmp_path / "cluster", 2) as (address, _):
@@ -58,6 +59,9 @@ def test_pictures_measured_and_decoded_elsewhere_are_those_of_one_machine(
         assert len({one.name for one in shelves}) == 2  # a raw shard of each domain, for both stages
         again = ours.graft("run", "--from", "ingest", "--until", "extract", "--on", "dask")
         assert again.returncode == 0 and "on dask" not in again.stdout, again.stdout + again.stderr
+    assert of_pictures(ours.root) == of_pictures(finished[0].root)
+    own = there.graft("run", "--from", "extract", "--until", "extract", "--on", "dask")
+    assert own.returncode == 0 and "decode pictures on dask" in own.stdout, own.stdout + own.stderr
     assert of_pictures(ours.root) == of_pictures(finished[0].root)
     assert not list((ours.root / ".graft" / "ahead").iterdir())
 

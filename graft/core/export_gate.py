@@ -39,18 +39,23 @@ def refusals(facts: Facts, keras_accuracy: float, allowed: Limits) -> list[str]:
     """
     reasons, drop = [], drop_points(facts, keras_accuracy)
     if facts["agreement"] < allowed.min_agreement:
+        found = _beside(100 * facts["agreement"], 100 * allowed.min_agreement)
         reasons.append(
-            f"agrees with Keras on {facts['agreement']:.1%} of pictures; {allowed.where[0]} is "
-            f"{allowed.min_agreement:.1%}"
+            f"agrees with Keras on {found}% of pictures; {allowed.where[0]} is {100 * allowed.min_agreement:.4g}%"
         )
     if drop > allowed.max_drop_points:
         against = " against the whole net" if facts.get("variant") else ""
         limit = f"{allowed.where[1]} is {allowed.max_drop_points:g}"
-        reasons.append(f"loses {drop:.1f} points of accuracy{against}; {limit}")
+        reasons.append(f"loses {_beside(drop, allowed.max_drop_points)} points of accuracy{against}; {limit}")
     if not facts["builtin_operators_only"]:
         reasons.append("needs operators that a plain runtime lacks")
     reasons += [f"answers differently {how}" for how, same in facts["same_answers"].items() if same is False]
     return reasons
+
+
+def _beside(value: float, limit: float) -> str:
+    """`value` with one decimal, or as many as tell it from `limit`."""
+    return next((text for n in range(1, 6) if float(text := f"{value:.{n}f}") != round(limit, n)), f"{value}")
 
 
 def stop(files: Mapping[str, Facts], keras_accuracy: float, hard_stop_points: float) -> str:

@@ -30,7 +30,9 @@ def test_a_file_within_the_limits_passes() -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"agreement": 0.98}, "agrees with Keras on 98.0% of pictures; export.min_agreement is 99.0%"),
+        ({"agreement": 0.98}, "agrees with Keras on 98.0% of pictures; export.min_agreement is 99%"),
+        ({"agreement": 0.98997}, "agrees with Keras on 98.997% of pictures; export.min_agreement is 99%"),
+        ({"accuracy": 0.7998}, "loses 1.02 points of accuracy; export.max_accuracy_drop_points is 1"),
         ({"accuracy": 0.79}, "loses 2.0 points of accuracy; export.max_accuracy_drop_points is 1"),
         ({"builtin_operators_only": False}, "needs operators that a plain runtime lacks"),
         ({"same_answers": {"in another order": False}}, "answers differently in another order"),
@@ -49,7 +51,7 @@ def test_a_format_states_its_own_tolerance() -> None:
     allowed = export_gate.limits(SECTION, 1)
     assert (allowed.min_agreement, allowed.max_drop_points) == (0.9, 1.0)
     [told] = export_gate.refusals(GOOD | {"agreement": 0.8}, 0.81, allowed)
-    assert told.endswith("export.formats[1].min_agreement is 90.0%")
+    assert told.endswith("export.formats[1].min_agreement is 90%")
 
 
 def test_the_stage_goes_on_with_one_file_that_passed() -> None:

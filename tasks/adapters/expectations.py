@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+PIECE_ROWS = 100_000
+"""Rows that Great Expectations sees at a time: of what it looks at it makes copies."""
 Rule = Mapping[str, Any]
 """{"column": name} with one of "in": [...], "not_in": [...], "between": [low, high] (None is open).
 
@@ -45,6 +47,8 @@ def check(frame: Any, rules: Mapping[str, Rule], limits: Mapping[str, Any]) -> l
     """
     import great_expectations as gx
 
+    if not rules or not len(frame):
+        raise RuntimeError(f"the data gate evaluated {len(rules)} rules on {len(frame)} rows")
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     suite = context.suites.add(gx.ExpectationSuite(name="gate"))
@@ -55,15 +59,20 @@ def check(frame: Any, rules: Mapping[str, Rule], limits: Mapping[str, Any]) -> l
     batch = asset.add_batch_definition_whole_dataframe("all")
     definition = context.validation_definitions.add(gx.ValidationDefinition(name="gate", data=batch, suite=suite))
     columns = ["row", *dict.fromkeys(rule["column"] for rule in rules.values())]
-    results = definition.run(
-        batch_parameters={"dataframe": frame[columns]},
-        expectation_parameters=dict(limits),
-        result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["row"]},
-    ).results
-    by_rule = {result.expectation_config.meta["rule"]: result for result in results}
-    if not rules or by_rule.keys() != rules.keys() or not len(frame):
-        raise RuntimeError(f"the data gate evaluated {len(by_rule)} of {len(rules)} rules on {len(frame)} rows")
-    return [_finding(frame, name, rule, by_rule[name], limits) for name, rule in rules.items()]
+    broken: dict[str, list[int]] = {name: [] for name in rules}
+    for start in range(0, len(frame), PIECE_ROWS):
+        piece = frame.iloc[start : start + PIECE_ROWS][columns]
+        results = definition.run(
+            batch_parameters={"dataframe": piece},
+            expectation_parameters=dict(limits),
+            result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["row"]},
+        ).results
+        by_rule = {result.expectation_config.meta["rule"]: result for result in results}
+        if by_rule.keys() != rules.keys():
+            raise RuntimeError(f"the data gate evaluated {len(by_rule)} of {len(rules)} rules on {len(piece)} rows")
+        for name, rule in rules.items():
+            broken[name] += _broken(piece, name, rule, by_rule[name])
+    return [Finding(name, rule["column"], tuple(broken[name]), _words(rule, limits)) for name, rule in rules.items()]
 
 
 def expectation(rule: Rule) -> tuple[str, dict[str, Any]]:
@@ -90,15 +99,15 @@ def _parameter(limit: Any) -> Any:
     return {"$PARAMETER": limit[1:]} if isinstance(limit, str) and limit.startswith("$") else limit
 
 
-def _finding(frame: Any, name: str, rule: Rule, result: Any, limits: Mapping[str, Any]) -> Finding:
+def _broken(frame: Any, name: str, rule: Rule, result: Any) -> list[int]:
+    """Rows of `frame` that broke the rule, in order."""
     if result.exception_info and "raised_exception': True" in str(result.exception_info):  # flat, or keyed by metric
         raise RuntimeError(f"the data gate's rule {name} raised: {result.exception_info}")
-    column = rule["column"]
-    missing = frame["row"][frame[column].isna()].tolist()  # Great Expectations leaves them out
+    missing = frame["row"][frame[rule["column"]].isna()].tolist()  # Great Expectations leaves them out
     wrong = [int(entry["row"]) for entry in result.result.get("unexpected_index_list") or ()]
     if bool(result.success) == bool(wrong):
         raise RuntimeError(f"the data gate's rule {name} has success {result.success} and {len(wrong)} rows against it")
-    return Finding(name, column, tuple(sorted({*missing, *wrong})), _words(rule, limits))
+    return sorted({*missing, *wrong})
 
 
 def _words(rule: Rule, limits: Mapping[str, Any]) -> str:

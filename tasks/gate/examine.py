@@ -69,7 +69,7 @@ class Examination:
     """What was found, row by row of the manifest.
 
     Attributes:
-        columns: by name, `NUMBERS` and `TEXTS`: see the modality's `Measures`.
+        columns: by name a pandas.Series, `NUMBERS` and `TEXTS`: see the modality's `Measures`.
         descriptors: (n, 53) float16, zeros where a picture does not decode.
         thumbs: file of (n, 32, 32, 3) uint8, read piece by piece.
     """
@@ -120,7 +120,8 @@ def pixels(
     }
     told = frame["problem"].reset_index(drop=True)  # by the origin or the header: the first word counts
     found["problem"] = told.where(told != "", found["problem"])
-    return Examination({**numbers, **found}, descriptors, thumbs)
+    shared = {name: pd.Series(values, copy=False) for name, values in numbers.items()}  # with the frame it goes into
+    return Examination({**shared, **found}, descriptors, thumbs)
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,18 @@ def test_no_pair_within_the_radius_is_lost_to_the_tree() -> None:
     assert {tuple(pair) for pair in duplicates.near(rows, 0.05)[0].tolist()} == close and len(close) > 90
 
 
+def test_one_tree_after_the_other_finds_what_one_for_all_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    rows = generator.normal(size=(60, duplicates.N_VALUES))
+    rows = np.repeat(rows, 6, axis=0) + generator.normal(scale=0.004, size=(360, duplicates.N_VALUES))
+    rows = generator.permutation(rows).astype(np.float32)
+    whole = [*duplicates.near(rows, 0.08), *duplicates.nearest(rows[:50], rows[50:], 0.08)]
+    monkeypatch.setattr(duplicates, "_TREE_ROWS", 37)
+    parts = [*duplicates.near(rows, 0.08), *duplicates.nearest(rows[:50], rows[50:], 0.08)]
+    assert all(np.array_equal(one, other) for one, other in zip(whole, parts, strict=True))
+    assert len(whole[0]) > 300 and (whole[2] >= 0).any()
+
+
 def test_a_thousand_copies_of_one_picture_give_few_pairs() -> None:
     rows = np.tile(duplicates.descriptor(drawing(1)), (1000, 1))
     rows += np.random.default_rng(0).normal(scale=1e-4, size=rows.shape).astype(np.float32)

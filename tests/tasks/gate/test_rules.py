@@ -14,7 +14,7 @@ from graft.core.drift import Shift
 from graft.core.errors import BadInput
 from graft.core.sections import Settings
 from graft.modalities import image
-from tasks.adapters import expectations
+from tasks.adapters import expectations, manifest
 from tasks.choices import Choices
 from tasks.gate import rules
 from tasks.gate.rules import Breach
@@ -36,7 +36,8 @@ def settings(tmp_path: Path) -> Settings:
 def frame(*changes: dict[str, Any]) -> Any:
     """A sound row, and one more for each change."""
     table = pd.DataFrame([SOUND, *(SOUND | change for change in changes)])
-    return table.assign(row=range(len(table)))
+    shared = {name: "category" for name in manifest.SHARED if name in table}
+    return table.assign(row=range(len(table))).astype(shared)
 
 
 def found(settings: Settings, *changes: dict[str, Any]) -> list[Breach]:
@@ -99,6 +100,14 @@ def test_a_rule_that_cannot_be_evaluated_is_an_error(settings: Settings) -> None
         rules.pictures(frame().drop(columns="brightest").assign(brightest=[{}]), image.RULES, settings, {})
     with pytest.raises(RuntimeError, match="on 0 rows"):
         rules.pictures(frame().iloc[:0], image.RULES, settings, {})
+
+
+def test_rows_asked_some_at_a_time_break_the_same_rules(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    changes = [BREACHES["dark"], {}, BREACHES["split"], {"sharpness": None}, {}, BREACHES["dark"] | BREACHES["aspect"]]
+    whole = found(settings, *changes)
+    monkeypatch.setattr(expectations, "PIECE_ROWS", 2)
+    assert str(found(settings, *changes)) == str(whole)  # one is NaN, equal to nothing
+    assert [one.row for one in whole if one.rule == "dark"] == [1, 6]
 
 
 def test_a_problem_that_no_rule_is_about_is_an_error_and_no_pass(settings: Settings) -> None:

@@ -57,7 +57,7 @@ def judged(known: list[Example]) -> dict[str, Any]:
     told = forecast_judge.foretold(known)
     said: dict[str, int] = {}
     lost: list[float] = []
-    for (target, labels), group in forecast.by_target(known).items():
+    for (target, labels, _), group in forecast.by_target(known).items():
         candidates = [Candidate(one, told[known.index(one)]) for one in group]
         found = advice.advise(candidates, target, labels, 0.0)
         said[found.what] = said.get(found.what, 0) + 1
@@ -88,7 +88,8 @@ def _short(one: Example) -> dict[str, Any]:
     """An example with as many digits as mean something."""
     known = {name: None if value is None else round(value, DIGITS) for name, value in one.known.items()}
     numbers = {name: round(getattr(one, name), 3) for name in ("gain", "error", "seconds")}
-    return {"source": one.source, "target": one.target, "labels": one.labels, "known": known} | numbers
+    said = {"source": one.source, "target": one.target, "labels": one.labels, "method": one.method}
+    return said | {"known": known} | numbers
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.resources import files as resources
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from graft.core import advice, atlas, forecast, forecast_judge, forecast_page
@@ -28,7 +30,7 @@ Pairs = Sequence[tuple[Domain, Domain]]
 
 
 def write(plan: Plan, pairs: Pairs) -> list[Advice]:
-    """Write reports/forecast.json and the page; one advice for each target and number of labels.
+    """Write reports/forecast.json and the page; one advice for each target, number of labels and method.
 
     Raises:
         BadInput: the atlas holds too little to learn from, or a record was altered.
@@ -39,17 +41,19 @@ def write(plan: Plan, pairs: Pairs) -> list[Advice]:
     judgement = forecast_judge.judge(known)
     looks = {one.key: one for one in records if one.kind == "look"}
     sections = []
-    for target in dict.fromkeys(target.name for _, target in pairs):
-        for labels in plan.matrix.labels_per_class:
-            cases = [
-                _case(looks[atlas.key("look", glance(plan, source, other, labels))], known)
-                for source, other in pairs
-                if other.name == target
-            ]
-            found = [Candidate(one, forecaster.tell(one.known)) for one in cases]
-            found.sort(key=lambda one: (-one.told.gain, one.case.source))
-            said = advice.advise(found, target, labels, _seconds(known))
-            sections.append(forecast_page.Section(target, labels, said, found, advice.warnings(found)))
+    methods = tuple(dict.fromkeys(one.name for one in plan.matrix.methods))
+    targets = dict.fromkeys(target.name for _, target in pairs)
+    for target, labels, method in product(targets, plan.matrix.labels_per_class, methods):
+        cases = [
+            _case(looks[atlas.key("look", glance(plan, source, other, labels))], method, known)
+            for source, other in pairs
+            if other.name == target
+        ]
+        found = [Candidate(one, forecaster.tell(one)) for one in cases]
+        found.sort(key=lambda one: (-one.told.gain, one.case.source))
+        told_apart = method if len(methods) > 1 else ""
+        said = advice.advise(found, target, labels, _seconds(known), told_apart)
+        sections.append(forecast_page.Section(target, labels, said, found, advice.warnings(found), told_apart))
     _write(plan, sections, judgement, known)
     return [one.advice for one in sections]
 
@@ -57,8 +61,8 @@ def write(plan: Plan, pairs: Pairs) -> list[Advice]:
 def examples(records: Sequence[Record], seed: int) -> list[Example]:
     """Those of this workspace's atlas, and those that come with graft of pairs that it has not measured itself."""
     mine = own(records, seed)
-    measured = {(one.source, one.target, one.labels) for one in mine}
-    return mine + [one for one in shipped() if (one.source, one.target, one.labels) not in measured]
+    measured = {_same(one) for one in mine}
+    return mine + [one for one in shipped() if _same(one) not in measured]
 
 
 def own(records: Sequence[Record], seed: int) -> list[Example]:
@@ -98,15 +102,17 @@ def _sound(records: Iterable[Record]) -> list[Record]:
     return [one for one in records if one.kind == "cell" and one.facts["sets"]]
 
 
-def _case(look: Record, known: Sequence[Example]) -> Example:
-    """A candidate; with its gain where it has been measured with these labels."""
+def _same(one: Example) -> tuple[str, str, int | str, str]:
+    return one.source, one.target, one.labels, one.method
+
+
+def _case(look: Record, method: str, known: Sequence[Example]) -> Example:
+    """A candidate; with its gain where it has been measured with these labels by this method."""
     said = look.decides
     source, target, labels = said["source"]["name"], said["target"]["name"], said["labels_per_class"]
-    found = forecast.known(look)
-    same = [one for one in known if (one.source, one.target, one.labels) == (source, target, labels)]
-    measured = next((one for one in same if one.known == found), None)
-    gain, error = (measured.gain, measured.error) if measured else (float("nan"), 0.0)
-    return Example(source, target, labels, found, gain, error)
+    case = Example(source, target, labels, forecast.known(look), float("nan"), method=method)
+    measured = next((one for one in known if _same(one) == _same(case) and one.known == case.known), None)
+    return replace(case, gain=measured.gain, error=measured.error) if measured else case
 
 
 def _seconds(known: Sequence[Example]) -> float:

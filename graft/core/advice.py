@@ -46,7 +46,7 @@ class Advice:
     experiment: str = ""
 
 
-def advise(candidates: Sequence[Candidate], target: str, labels: int | str, seconds: float) -> Advice:
+def advise(candidates: Sequence[Candidate], target: str, labels: int | str, seconds: float, method: str = "") -> Advice:
     """Which source to take for a target with so many labels per class.
 
     The one with the highest forecast is taken if its interval lies above 0. None is taken if every interval lies below
@@ -55,13 +55,14 @@ def advise(candidates: Sequence[Candidate], target: str, labels: int | str, seco
 
     Args:
         seconds: of processor time for one training.
+        method: by which, where that has to be told apart.
 
     Raises:
         BadInput: there is no candidate.
     """
     if not candidates:
         raise BadInput(f"no source is named that {target} could be learned from; compare.yaml lists some")
-    where = f"{target} with {labels} labels per class"
+    where = f"{target} with {labels} labels per class" + (f" by {method}" if method else "")
     if all(one.measured for one in candidates):
         return _known(candidates, where)
     order = sorted(candidates, key=lambda one: (-one.told.gain, one.case.source))

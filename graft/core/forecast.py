@@ -4,6 +4,9 @@ A forecast learns from the atlas: of each source, target and number of labels, w
 features, and what reuse then gained. Points are worth more where there are few to be gained, so it learns them as a
 share of the room there is: of what a linear probe on an untrained net gets wrong.
 
+Gains by several methods are learned from together: each method has a level of its own, and scores mean the same for
+all.
+
 It is asked about targets that it has not seen, so that is how it is judged: every residual comes from a model that was
 fitted without any cell of that target. Those residuals, added to what such models say of a new case, are the forecast's
 distribution (CV+ of Barber et al. 2021, with signs, folds being targets). Cells of one target err together, so nothing
@@ -38,13 +41,14 @@ Matrix = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Example:
-    """A source and a target with so many labels: what was known beforehand, and what came of it.
+    """A source and a target with so many labels and a method: what was known beforehand, and what came of it.
 
     Attributes:
         known: by name; None for what could not be measured.
         gain: points over the scratch net on seen groups; NaN where nobody has measured it.
         error: half of the width of its 95 % interval.
         seconds: of processor time for one training on the target.
+        method: its name.
     """
 
     source: str
@@ -54,6 +58,7 @@ class Example:
     gain: float
     error: float = 0.0
     seconds: float = 0.0
+    method: str = "full"
 
 
 def known(look: Record) -> dict[str, float | None]:
@@ -84,7 +89,7 @@ def known(look: Record) -> dict[str, float | None]:
 
 
 def examples(gains: Iterable[Gain], looks: Iterable[Record]) -> list[Example]:
-    """Every gain on seen groups whose features were looked at, with the method's own name beside the source's."""
+    """Every gain on seen groups whose features were looked at."""
     seen = {_same(one.decides): one for one in looks if one.kind == "look"}
     found = []
     for one in gains:
@@ -92,8 +97,8 @@ def examples(gains: Iterable[Gain], looks: Iterable[Record]) -> list[Example]:
         if look is None or "seen" not in one.gain:
             continue
         estimate = one.gain["seen"]
-        error = (estimate.high - estimate.low) / 2.0
-        found.append(Example(one.source, one.target, one.labels, known(look), estimate.mean, float(error), one.seconds))
+        error, said = float(estimate.high - estimate.low) / 2.0, known(look)
+        found.append(Example(one.source, one.target, one.labels, said, estimate.mean, error, one.seconds, one.method))
     return found
 
 
@@ -125,26 +130,28 @@ class Forecaster:
     """What was learned from examples; `learn` makes it.
 
     Attributes:
+        methods: of the examples; of another one nothing is known, and it counts as average.
         alarm: from which probability of harm on a source is flagged.
     """
 
     names: tuple[str, ...]
+    methods: tuple[str, ...]
     models: Mapping[str, "Ridge"]
     residuals: Sequence[tuple[str, float]]
     alarm: float
 
-    def tell(self, case: Mapping[str, float | None]) -> Told:
-        """The forecast for what is known of a source and a target."""
+    def tell(self, case: Example) -> Told:
+        """The forecast for what is known of a source and a target; whatever gain the case has is not looked at."""
         drawn = self.draws(case)
         low, middle, high = np.quantile(drawn, [(1 - COVERAGE) / 2, 0.5, (1 + COVERAGE) / 2])
         harm = float((drawn < 0).mean())
         return Told(float(middle), float(low), float(high), harm, harm >= self.alarm)
 
-    def draws(self, case: Mapping[str, float | None]) -> Matrix:
+    def draws(self, case: Example) -> Matrix:
         """(examples,) points: what a model without one target says, plus how it erred on an example of that target."""
-        row = _rows([case], self.names)
+        row = _rows([case], self.names, self.methods)
         said = {target: float(model(row)[0]) for target, model in self.models.items()}
-        return room(case) * np.array([said[target] + residual for target, residual in self.residuals])
+        return room(case.known) * np.array([said[target] + residual for target, residual in self.residuals])
 
 
 @dataclass(frozen=True)
@@ -182,7 +189,8 @@ def learn(given: Sequence[Example]) -> Forecaster:
             f"{FEWEST_TARGETS} targets at least: graft compare measures more"
         )
     names = tuple(sorted({name for one in given for name in one.known}))
-    rows = _rows([one.known for one in given], names)
+    methods = tuple(sorted({one.method for one in given}))
+    rows = _rows(given, names, methods)
     gains = np.array([one.gain / room(one.known) for one in given])
     of = np.array([one.target for one in given])
     penalty = _penalty(rows, gains, of)
@@ -190,7 +198,7 @@ def learn(given: Sequence[Example]) -> Forecaster:
     residuals = [
         (target, float(gain - models[target](row[None])[0])) for target, gain, row in zip(of, gains, rows, strict=True)
     ]
-    return Forecaster(names, models, residuals, _alarm(rows, gains, of, models, residuals))
+    return Forecaster(names, methods, models, residuals, _alarm(rows, gains, of, models, residuals))
 
 
 def room(known: Mapping[str, float | None]) -> float:
@@ -199,10 +207,14 @@ def room(known: Mapping[str, float | None]) -> float:
     return 1.0 if right is None else max(LEAST_ROOM, 1.0 - right)
 
 
-def _rows(cases: Sequence[Mapping[str, float | None]], names: Sequence[str]) -> Matrix:
-    """(cases, names), NaN for what is not known."""
-    found = [[np.nan if (value := case.get(name)) is None else float(value) for name in names] for case in cases]
-    return np.array(found, dtype=np.float64).reshape(len(cases), len(names))
+def _rows(cases: Sequence[Example], names: Sequence[str], methods: Sequence[str]) -> Matrix:
+    """(cases, names and methods), NaN for what is not known; of methods 1 for the case's own, 0 for the others."""
+    found = [
+        [np.nan if (value := case.known.get(name)) is None else float(value) for name in names]
+        + [float(case.method == method) if case.method in methods else np.nan for method in methods]
+        for case in cases
+    ]
+    return np.array(found, dtype=np.float64).reshape(len(cases), len(names) + len(methods))
 
 
 def _fitted(rows: Matrix, gains: Matrix, penalty: float) -> Ridge:
@@ -250,9 +262,9 @@ def _alarm(
     return float(np.nextafter(np.quantile(harmless, 1 - MOST_FALSE_ALARMS), 1.0))
 
 
-def by_target(given: Iterable[Example]) -> dict[tuple[str, int | str], list[Example]]:
-    """The sources that were tried on each target with each number of labels."""
-    found: dict[tuple[str, int | str], list[Example]] = defaultdict(list)
+def by_target(given: Iterable[Example]) -> dict[tuple[str, int | str, str], list[Example]]:
+    """The sources that were tried on each target with each number of labels and method."""
+    found: dict[tuple[str, int | str, str], list[Example]] = defaultdict(list)
     for one in given:
-        found[one.target, one.labels].append(one)
+        found[one.target, one.labels, one.method].append(one)
     return dict(found)

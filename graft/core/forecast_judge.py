@@ -23,7 +23,7 @@ class Judgement:
         covered: share of gains inside the interval, which is to hold COVERAGE of them.
         width: of the interval, mean points.
         error: mean absolute points between forecast and gain.
-        choices: targets with a number of labels, in each of which one source, or none, was chosen.
+        choices: targets with a number of labels and a method, in each of which one source, or none, was chosen.
         regret: points by which the chosen one is worse than the best, mean; none counts as 0 points.
         harmful: cases whose gain is below 0.
         flagged: share of them that a warning names.
@@ -82,13 +82,14 @@ def foretold(given: Sequence[Example]) -> list[Told]:
         target: forecast.learn([one for one in given if one.target != target])
         for target in {one.target for one in given}
     }
-    return [learned[one.target].tell(one.known) for one in given]
+    return [learned[one.target].tell(one) for one in given]
 
 
-Groups = Mapping[tuple[str, int | str], Sequence[Example]]
+Key = tuple[str, int | str, str]
+Groups = Mapping[Key, Sequence[Example]]
 
 
-def _alone(groups: Groups) -> dict[str, dict[tuple[str, int | str], list[float]]]:
+def _alone(groups: Groups) -> dict[str, dict[Key, list[float]]]:
     found = {}
     for name in SINGLE:
         sign = -1.0 if name in NEARER_IS_BETTER else 1.0
@@ -101,7 +102,7 @@ def _alone(groups: Groups) -> dict[str, dict[tuple[str, int | str], list[float]]
     return found
 
 
-def _regret(groups: Groups, said: Mapping[tuple[str, int | str], Sequence[float]], or_none: bool) -> float:
+def _regret(groups: Groups, said: Mapping[Key, Sequence[float]], or_none: bool) -> float:
     """Mean points that the best source, or none, has over the one that is put first.
 
     Args:

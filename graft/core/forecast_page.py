@@ -30,19 +30,25 @@ NONE = "–"
 
 @dataclass(frozen=True)
 class Section:
-    """What is foretold of one target with one number of labels; candidates are ordered, the best first."""
+    """What is foretold of one target with one number of labels; candidates are ordered, the best first.
+
+    Attributes:
+        method: by which, "" where there is but one.
+    """
 
     target: str
     labels: int | str
     advice: Advice
     candidates: Sequence[Candidate]
     warnings: Sequence[str]
+    method: str = ""
 
     @property
     def as_json(self) -> dict[str, Any]:
         return {
             "target": self.target,
             "labels_per_class": self.labels,
+            "method": self.method,
             "advice": self.advice.sentence,
             "experiment": self.advice.experiment,
             "what": self.advice.what,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-PIECE_ROWS = 100_000
+PIECE_ROWS = 25_000
 """Rows that Great Expectations sees at a time: of what it looks at it makes copies."""
 Rule = Mapping[str, Any]
 """{"column": name} with one of "in": [...], "not_in": [...], "between": [low, high] (None is open).

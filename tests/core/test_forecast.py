@@ -62,10 +62,22 @@ def test_no_example_of_a_target_has_a_say_in_its_own_forecast() -> None:
 def test_what_is_missing_counts_as_average_and_the_order_does_not_matter() -> None:
     given = world()
     holes = [replace(one, known={**one.known, "knn": None, "never": None}) for one in given]
-    told = forecast.learn(holes).tell(holes[3].known)
-    assert told == forecast.learn(holes).tell({name: value for name, value in holes[3].known.items() if value})
-    back = forecast.learn(holes[::-1]).tell(holes[3].known)
+    told = forecast.learn(holes).tell(holes[3])
+    bare = replace(holes[3], known={name: value for name, value in holes[3].known.items() if value})
+    assert told == forecast.learn(holes).tell(bare)
+    back = forecast.learn(holes[::-1]).tell(holes[3])
     assert (back.gain, back.low, back.high) == pytest.approx((told.gain, told.low, told.high))
+
+
+def test_each_method_has_a_level_of_its_own_and_an_unknown_one_the_average() -> None:
+    given = world(noise=0.1)
+    both = [*given, *(replace(one, gain=one.gain - 6.0, method="linear_probe") for one in given)]
+    learned = forecast.learn(both)
+    full, probe, other = (learned.tell(replace(given[0], method=name)).gain for name in ("full", "linear_probe", "x"))
+    assert full - probe == pytest.approx(6.0, abs=1.0) and probe < other < full
+    alone = forecast_judge.judge(given)
+    told = forecast_judge.judge(both)
+    assert told.choices == 2 * alone.choices and told.error < alone.error + 0.5
 
 
 def test_too_little_to_learn_from_is_said() -> None:
@@ -89,6 +101,7 @@ def test_examples_join_gains_with_looks_of_the_same_labels() -> None:
     assert forecast.examples(gains, [look("a", "t", labels=6), look("b", "t")]) == []
     [found] = forecast.examples(gains, [look("a", "t"), *cells])
     assert (found.source, found.target, found.labels, found.gain, found.seconds) == ("a", "t", 5, 25.0, 2.0)
+    assert found.method == "full"
 
 
 def candidate(source: str, gain: float, reach: float, harm: float = 0.0, measured: float = math.nan) -> Candidate:
@@ -106,6 +119,8 @@ def test_advice_takes_what_is_clear_refuses_what_harms_and_else_names_the_cheape
     asked = advice.advise(unsure, "t", 5, 30)
     assert asked.what == "cannot tell" and asked.sources == ("b", "d", "c")
     assert asked.experiment.startswith("graft compare b d c --labels 5, about 6 minutes of one core")
+    told_apart = advice.advise([candidate("b", 8, 2)], "t", 5, 30, "gradual").sentence
+    assert told_apart == "t with 5 labels per class by gradual: take b, +8.0 points [+6.0, +10.0]"
     with pytest.raises(BadInput, match="no source is named that t could be learned from"):
         advice.advise([], "t", 5, 30)
 

@@ -1,12 +1,14 @@
 """Trainings on other machines, by the real commands: what comes of them is what one machine would have found."""
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
 
 from flows import engines
 from graft.core.errors import EnvironmentProblem
+from tasks.ahead import WHOLE
 from tests.cluster import dask_workers, with_store
 from tests.conftest import Finished, Place, wait_until
 from tests.flows.test_tune import SEARCH, ended
@@ -64,6 +66,27 @@ def test_pictures_measured_and_decoded_elsewhere_are_those_of_one_machine(
     assert own.returncode == 0 and "decode pictures on dask" in own.stdout, own.stdout + own.stderr
     assert of_pictures(ours.root) == of_pictures(finished[0].root)
     assert not list((ours.root / ".graft" / "ahead").iterdir())
+
+
+@pytest.mark.sweep
+def test_a_shard_whose_worker_is_lost_is_measured_by_another(
+    place: Place, finished: Finished, s3: Server, credentials: None, tmp_path: Path
+) -> None:
+    """Two shards, a worker each; one is held from the start, and dies when the other has done its own."""
+    (tmp_path / "cluster").mkdir()
+    there = with_store(place, s3)
+    with dask_workers(there, tmp_path / "cluster", 2) as (address, workers):
+        ours = Place(there.root, there.environment | {"DASK_SCHEDULER_ADDRESS": address})
+        workers[0].send_signal(signal.SIGSTOP)
+        process = ours.begin("graft", "run", "--until", "validate", "--on", "dask")
+        ahead = ours.root / ".graft" / "ahead"
+        wait_until(lambda: list(ahead.rglob(WHOLE)) or process.poll() is not None, 200, "the other worker's shard")
+        assert process.poll() is None and len(list(ahead.rglob(WHOLE))) == 1
+        workers[0].kill()
+        said, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, said.decode()
+    for name in ("reports/validation.json", "data/findings.parquet"):
+        assert (ours.root / name).read_bytes() == (finished[0].root / name).read_bytes()
 
 
 @pytest.mark.sweep

@@ -90,9 +90,10 @@ def judge(workspace: Workspace, settings: Settings, choices: Choices) -> Verdict
         notes: Notes = {}
         frame = _with_copies(frame, seen, settings, notes)
         frame = _with_suspects(frame, seen, Path(scratch), settings, notes, _share(progress, 0.6, 1.0))
+        looks = examine.described(seen, drift.LOOK_VALUES)
     found = rules.pictures(frame, choices.modality.module.RULES, settings, notes)
     frame = frame.assign(rejected=frame["row"].isin(rules.rejected(found)))
-    profiles = {role: _profile(frame, seen, role) for role in ROLES}
+    profiles = {role: _profile(frame, seen, looks, role) for role in ROLES}
     before = git.show(workspace.root, settings.validate_.accepted, workspace.profile)
     accepted = profile.accepted(before, {role: getattr(settings.data, role).name for role in ROLES})
     shifts = {role: drift.compare(one, profiles[role]) for role, one in accepted.items()}
@@ -133,7 +134,7 @@ def _with_measures(frame: Any, seen: Examination) -> Any:
 
 
 def _with_copies(frame: Any, seen: Examination, settings: Settings, notes: Notes) -> Any:
-    marks = copies.find(frame, seen.descriptors, settings.validate_.near_copy_distance)
+    marks = copies.find(frame, examine.described(seen), settings.validate_.near_copy_distance)
     partners = np.unique([mark.partner for mark in marks]).astype(np.int64)
     facts = frame[["path", "domain", "label", "split"]].iloc[partners].itertuples(index=False, name=None)
     of_row = dict(zip(partners.tolist(), facts, strict=True))
@@ -176,14 +177,11 @@ def _with_suspects(
     return frame.assign(suspicion=suspicion, outlyingness=far)
 
 
-def _profile(frame: Any, seen: Examination, role: str) -> Any:
+def _profile(frame: Any, seen: Examination, looks: NDArray[np.float16], role: str) -> Any:
     kept: NDArray[np.bool_] = ((frame["domain"] == role) & (frame["refused"] == "") & ~frame["rejected"]).to_numpy()
     codes, names = frame["label"][kept].factorize()  # one text a class, not one a row
-    return drift.profile(
-        names.to_numpy(dtype=object)[codes].tolist(),
-        seen.columns["brightness"].to_numpy()[kept],
-        seen.descriptors[kept],
-    )
+    labels = names.to_numpy(dtype=object)[codes].tolist()
+    return drift.profile(labels, seen.columns["brightness"].to_numpy()[kept], looks[kept])
 
 
 def _summary(verdict: Verdict, settings: Settings, choices: Choices, stops: list[str]) -> dict[str, Any]:

@@ -27,20 +27,20 @@ class Shift(NamedTuple):
     words: str
 
 
-def profile(labels: list[str], brightness: NDArray[np.floating], descriptors: NDArray[np.floating]) -> dict[str, Any]:
+def profile(labels: list[str], brightness: NDArray[np.floating], looks: NDArray[np.floating]) -> dict[str, Any]:
     """What later data are compared with: counts only, no picture can be told from them.
 
     Args:
         labels: class name of each row.
         brightness: (n,) in [0, 1].
-        descriptors: (n, 53), see `duplicates.descriptor`.
+        looks: (n, 9), those values of `duplicates.descriptor` that LOOK_VALUES names.
     """
     names, counts = np.unique(np.array(labels, dtype=object), return_counts=True)
     return {
         "rows": len(labels),
         "classes": {str(name): int(count) for name, count in zip(names, counts, strict=True)},
         "brightness": _histogram(brightness, 0.0, 1.0, BRIGHTNESS_BINS),
-        "features": [_histogram(descriptors[:, value], -1.0, 1.0, LOOK_BINS) for value in LOOK_VALUES],
+        "features": [_histogram(column, -1.0, 1.0, LOOK_BINS) for column in looks.T],
     }
 
 

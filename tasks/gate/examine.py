@@ -70,12 +70,12 @@ class Examination:
 
     Attributes:
         columns: by name a pandas.Series, `NUMBERS` and `TEXTS`: see the modality's `Measures`.
-        descriptors: (n, 53) float16, zeros where a picture does not decode.
+        descriptors: file of (n, 53) float16, zeros where a picture does not decode; see `described`.
         thumbs: file of (n, 32, 32, 3) uint8, read piece by piece.
     """
 
     columns: dict[str, Any]
-    descriptors: NDArray[np.float16]
+    descriptors: Path
     thumbs: Path
 
 
@@ -101,19 +101,20 @@ def pixels(
     n = len(frame)
     numbers: dict[str, Any] = {name: np.zeros(n, kind) for name, kind in NUMBERS.items()}
     texts: dict[str, list[Any]] = {name: [] for name in TEXTS}
-    descriptors = np.zeros((n, duplicates.N_VALUES), np.float16)
-    done, thumbs = 0, scratch / "thumbs.u8"
-    with thumbs.open("wb") as file, closing(_found(frame, folders, modality, known)) as found_by_batch:
+    done, descriptors, thumbs = 0, scratch / "descriptors.f16", scratch / "thumbs.u8"
+    with (
+        descriptors.open("wb") as described_in,
+        thumbs.open("wb") as shown_in,
+        closing(_found(frame, folders, modality, known)) as found_by_batch,
+    ):
         for batch in found_by_batch:
             rows = slice(done, done + len(batch))
             for name, values in zip(NUMBERS, zip(*(one.numbers for one in batch), strict=True), strict=True):
                 numbers[name][rows] = values
             for name, words in zip(TEXTS, zip(*(one.texts for one in batch), strict=True), strict=True):
                 texts[name].append(pa.array(words, pa.string()))
-            descriptors[rows] = np.frombuffer(b"".join(one.descriptor for one in batch), np.float16).reshape(
-                len(batch), -1
-            )
-            file.writelines(one.thumb for one in batch)
+            described_in.writelines(one.descriptor for one in batch)
+            shown_in.writelines(one.thumb for one in batch)
             progress(done := done + len(batch), n)
     found = {
         name: pd.Series(pa.chunked_array(parts, pa.string()).to_pandas(), dtype="str") for name, parts in texts.items()
@@ -122,6 +123,15 @@ def pixels(
     found["problem"] = told.where(told != "", found["problem"])
     shared = {name: pd.Series(values, copy=False) for name, values in numbers.items()}  # with the frame it goes into
     return Examination({**shared, **found}, descriptors, thumbs)
+
+
+def described(seen: Examination, values: Sequence[int] = range(duplicates.N_VALUES)) -> NDArray[np.float16]:
+    """(n, len(values)) float16: those values of every row's descriptor, all of them unless told."""
+    width, found = duplicates.N_VALUES, []
+    with seen.descriptors.open("rb") as file:
+        while len(piece := np.fromfile(file, np.float16, PIECE * width)):
+            found.append(piece.reshape(-1, width)[:, list(values)])
+    return np.concatenate(found) if found else np.empty((0, len(values)), np.float16)
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from graft.core import drift, duplicates
+from graft.core import drift
 
 
 def profile(seed: int, n: int = 800, brighter: float = 0.0, shares: tuple[float, ...] = (0.5, 0.3, 0.2)) -> Any:
     generator = np.random.default_rng(seed)
     labels = [("ash", "birch", "cedar")[one] for one in generator.choice(len(shares), n, p=shares)]
-    looks = 0.2 * generator.normal(size=(n, duplicates.N_VALUES)) + brighter
+    looks = 0.2 * generator.normal(size=(n, len(drift.LOOK_VALUES))) + brighter
     return drift.profile(labels, np.clip(generator.normal(0.5 + brighter, 0.1, n), 0, 1), looks)
 
 
@@ -48,6 +48,6 @@ def test_a_class_that_is_gone_is_named() -> None:
 
 
 def test_nothing_to_compare_is_no_drift() -> None:
-    empty = drift.profile([], np.empty(0), np.empty((0, duplicates.N_VALUES)))
+    empty = drift.profile([], np.empty(0), np.empty((0, len(drift.LOOK_VALUES))))
     assert effects(profile(0), empty)["brightness"] == (0.0, 1.0)
     assert effects(empty, profile(0))["classes"] == (0.0, 1.0)

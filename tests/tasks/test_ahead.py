@@ -88,7 +88,7 @@ class Gate(NamedTuple):
         folders = {role: self.root / role for role in ("source", "target")}
         seen = examine.pixels(self.frame, folders, self.modality, self.root, lambda done, total: None, known)
         columns = {name: list(values) for name, values in seen.columns.items()}
-        return columns, seen.descriptors.tobytes(), seen.thumbs.read_bytes()
+        return columns, seen.descriptors.read_bytes(), seen.thumbs.read_bytes()
 
     def measure(self) -> None:
         for shard in self.shards:

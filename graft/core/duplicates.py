@@ -5,6 +5,8 @@ similar pictures. Kept as numbers, colour included, the same coefficients tell 2
 drawings apart and still find a copy that was resized, recompressed or brightened.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -36,7 +38,29 @@ def descriptor(image: Image.Image) -> NDArray[np.float32]:
     return scaled
 
 
-def near(descriptors: NDArray[np.floating], radius: float) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+@dataclass(frozen=True)
+class Picked:
+    """Some rows of an array, in an order of their own; what is asked for is taken when it is asked for.
+
+    Attributes:
+        descriptors: (n, 53), any float type.
+        rows: (m,) int64 indices into them.
+    """
+
+    descriptors: NDArray[np.floating]
+    rows: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, which: slice | NDArray[np.int64]) -> NDArray[np.floating]:
+        return self.descriptors[self.rows[which]]
+
+
+Descriptors = NDArray[np.floating] | Picked
+
+
+def near(descriptors: Descriptors, radius: float) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Pairs of rows closer than `radius`: each row with at most three of its nearest, so that copies stay few.
 
     A k-d tree searches the leading principal components, in which no two rows lie further apart than they do in all;
@@ -56,9 +80,7 @@ def near(descriptors: NDArray[np.floating], radius: float) -> tuple[NDArray[np.i
     return pairs, distances[different][first]
 
 
-def nearest(
-    queries: NDArray[np.floating], others: NDArray[np.floating], radius: float
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def nearest(queries: Descriptors, others: Descriptors, radius: float) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """For each query the nearest of `others` closer than `radius`, found as in `near`.
 
     Returns:
@@ -73,7 +95,7 @@ def nearest(
 
 
 def _close(
-    queries: NDArray[np.floating], others: NDArray[np.floating], radius: float
+    queries: Descriptors, others: Descriptors, radius: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
     """Queries, others and their distance: of each query's four nearest in the trees those that are close indeed."""
     if not len(queries) or not len(others):
@@ -88,7 +110,7 @@ def _close(
 
 
 def _nearest_in_trees(
-    queries: NDArray[np.floating], others: NDArray[np.floating], radius: float
+    queries: Descriptors, others: Descriptors, radius: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Of each query the four nearest within the radius, as indices of queries and others; tree after tree."""
     from scipy.spatial import cKDTree
@@ -123,7 +145,7 @@ def _places(descriptors: NDArray[np.floating], axes: NDArray[np.float32]) -> NDA
     return (descriptors.astype(np.float32) @ axes).astype(np.float64)
 
 
-def _principal_axes(descriptors: NDArray[np.floating]) -> NDArray[np.float32]:
+def _principal_axes(descriptors: Descriptors) -> NDArray[np.float32]:
     """(53, 16) orthonormal: where the rows differ most."""
     step = max(1, len(descriptors) // 5000)
     sample = descriptors[::step].astype(np.float64)

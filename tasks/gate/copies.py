@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graft.core import duplicates
+from graft.core.duplicates import Picked
 
 KEEP_FIRST = {"unseen": 0, "test": 1, "validation": 2, "train": 3}
 """Of two copies the one that measures is kept, and the one that trains is left out."""
@@ -37,16 +38,16 @@ def find(frame: Any, descriptors: NDArray[np.float16], radius: float) -> list[Ma
     """
     facts = _Facts(frame)
     ranked = np.argsort(facts.rank, kind="stable")
-    contents = frame["pixels"].iloc[ranked]
-    unique = ranked[((contents != "") & ~contents.duplicated()).to_numpy()]
+    _, first = np.unique(facts.content[ranked], return_index=True)
+    unique = ranked[np.sort(first)]
+    unique = unique[facts.decoded[unique]]
     across = list(_across(unique, descriptors, facts, radius))
     rest = unique[~np.isin(unique, [mark.row for mark in across])]
     return [*_exact(frame, facts), *_both_ways([*across, *_within(rest, descriptors, facts, radius)])]
 
 
 def _exact(frame: Any, facts: "_Facts") -> Iterator[Mark]:
-    decoded = frame["pixels"] != ""
-    again = frame["pixels"].duplicated(keep=False) & decoded
+    again = facts.decoded & (np.bincount(facts.content) > 1)[facts.content]
     for _, members in frame[again].groupby("pixels", sort=False):
         rows = sorted(members["row"], key=lambda row: facts.rank[row])
         first = {int(facts.domain[row]): row for row in reversed(rows)}
@@ -60,7 +61,7 @@ def _across(
 ) -> Iterator[Mark]:
     """Near copies in the other domain, and in splits of the same domain that rank before."""
     for losers, winners in facts.sides(rows):
-        found, distances = duplicates.nearest(descriptors[losers], descriptors[winners], radius)
+        found, distances = duplicates.nearest(Picked(descriptors, losers), Picked(descriptors, winners), radius)
         for at in np.flatnonzero(found >= 0).tolist():
             loser, winner = int(losers[at]), int(winners[found[at]])
             yield Mark(facts.rule(loser, winner, near=True), loser, winner, float(distances[at]))
@@ -73,7 +74,7 @@ def _within(
     for tier in np.unique(facts.tier[rows]):
         alive = rows[facts.tier[rows] == tier]
         while True:
-            pairs, distances = duplicates.near(descriptors[alive], radius)
+            pairs, distances = duplicates.near(Picked(descriptors, alive), radius)
             lost: dict[int, Mark] = {}
             for (first, second), distance in zip(pairs, distances, strict=True):
                 winner, loser = int(alive[first]), int(alive[second])  # `alive` is in rank order
@@ -97,6 +98,8 @@ class _Facts:
     """What decides the rule for a pair, as numbers: quick to ask one by one, and eight bytes a row and column."""
 
     def __init__(self, frame: Any) -> None:
+        self.decoded: NDArray[np.bool_] = (frame["pixels"] != "").to_numpy()
+        self.content, _ = frame["pixels"].factorize()
         self.domain, _ = frame["domain"].factorize()
         self.label, _ = frame["label"].factorize()
         self.split, splits = frame["split"].factorize()

@@ -95,14 +95,14 @@ def _both_ways(marks: list[Mark]) -> list[Mark]:
 
 
 class _Facts:
-    """What decides the rule for a pair, as numbers: quick to ask one by one, and eight bytes a row and column."""
+    """What decides the rule for a pair, as numbers: quick to ask one by one, and few bytes a row and column."""
 
     def __init__(self, frame: Any) -> None:
         self.decoded: NDArray[np.bool_] = (frame["pixels"] != "").to_numpy()
-        self.content, _ = frame["pixels"].factorize()
-        self.domain, _ = frame["domain"].factorize()
-        self.label, _ = frame["label"].factorize()
-        self.split, splits = frame["split"].factorize()
+        self.content, _ = _numbered(frame["pixels"])
+        self.domain, _ = _numbered(frame["domain"])
+        self.label, _ = _numbered(frame["label"])
+        self.split, splits = _numbered(frame["split"])
         tiers = np.array([KEEP_FIRST.get(split, 3) for split in splits], dtype=np.int64)
         self.tier = (frame["domain"] == "source").to_numpy() * len(KEEP_FIRST) + tiers[self.split]
         self.rank = self.tier * len(frame) + np.arange(len(frame))
@@ -123,3 +123,9 @@ class _Facts:
         if self.split[loser] != self.split[winner]:
             return "split_leak"
         return "near_duplicate" if near else "exact_duplicate"
+
+
+def _numbered(column: Any) -> tuple[NDArray[np.int32], Any]:
+    """The place of each row's text among the different ones, and those."""
+    places, different = column.factorize()
+    return places.astype(np.int32), different

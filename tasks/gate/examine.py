@@ -127,11 +127,13 @@ def pixels(
 
 def described(seen: Examination, values: Sequence[int] = range(duplicates.N_VALUES)) -> NDArray[np.float16]:
     """(n, len(values)) float16: those values of every row's descriptor, all of them unless told."""
-    width, found = duplicates.N_VALUES, []
+    width, places = duplicates.N_VALUES, list(values)
+    found = np.empty((seen.descriptors.stat().st_size // (2 * width), len(places)), np.float16)
     with seen.descriptors.open("rb") as file:
-        while len(piece := np.fromfile(file, np.float16, PIECE * width)):
-            found.append(piece.reshape(-1, width)[:, list(values)])
-    return np.concatenate(found) if found else np.empty((0, len(values)), np.float16)
+        for start in range(0, len(found), PIECE):
+            piece = np.fromfile(file, np.float16, PIECE * width).reshape(-1, width)
+            found[start : start + len(piece)] = piece[:, places]
+    return found
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import argparse
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,8 @@ def judged(known: list[Example]) -> dict[str, Any]:
     said: dict[str, int] = {}
     lost: list[float] = []
     for (target, labels, _), group in forecast.by_target(known).items():
-        candidates = [Candidate(one, told[known.index(one)]) for one in group]
+        unseen = (replace(one, gain=float("nan")) for one in group)  # what was measured would decide
+        candidates = [Candidate(one, told[known.index(same)]) for one, same in zip(unseen, group, strict=True)]
         found = advice.advise(candidates, target, labels, 0.0)
         said[found.what] = said.get(found.what, 0) + 1
         if found.what == "take":

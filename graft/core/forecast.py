@@ -13,6 +13,7 @@ distribution (CV+ of Barber et al. 2021, with signs, folds being targets). Cells
 but such a judgement says whether an interval holds what it should; see `forecast_judge`.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,8 +34,12 @@ PENALTIES = tuple(10.0**power for power in range(-1, 4))
 """Of the ridge regression on standardised features; the one that forecasts other targets best is kept."""
 
 LEAST_ROOM = 0.05
-NEAREST = 1e-6
-"""Distances count by their logarithm, since some are a hundred times others; nearer than this is as near."""
+NEAREST = 1e-2
+"""Distances count by their logarithm, since some are a hundred times others; nearer than this is as near.
+
+Two samples of one domain differ by that much by chance. Beyond it a logarithm tells nothing but which estimate happened
+to be zero, and a line through other distances, drawn on to there, foretells wonders.
+"""
 
 Matrix = NDArray[np.float64]
 
@@ -142,10 +147,11 @@ class Forecaster:
 
     def tell(self, case: Example) -> Told:
         """The forecast for what is known of a source and a target; whatever gain the case has is not looked at."""
-        drawn = self.draws(case)
-        low, middle, high = np.quantile(drawn, [(1 - COVERAGE) / 2, 0.5, (1 + COVERAGE) / 2])
+        drawn = np.sort(self.draws(case))
+        outside = max(1, math.floor((1 - COVERAGE) / 2 * (len(drawn) + 1)))  # of n + 1, as CV+ counts
+        low, high = drawn[outside - 1], drawn[-outside]
         harm = float((drawn < 0).mean())
-        return Told(float(middle), float(low), float(high), harm, harm >= self.alarm)
+        return Told(float(np.median(drawn)), float(low), float(high), harm, harm >= self.alarm)
 
     def draws(self, case: Example) -> Matrix:
         """(examples,) points: what a model without one target says, plus how it erred on an example of that target."""

@@ -68,7 +68,9 @@ def status(
 
 @app.command()
 def start(
-    deployment: Annotated[str, typer.Argument(help="train, retrain, tune, compare, forecast, promote, rollback.", show_default=False)],
+    deployment: Annotated[
+        str, typer.Argument(help="train, retrain, tune, compare, forecast, promote, rollback.", show_default=False)
+    ],
     assignments: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Fields of its form.", show_default=False)
     ] = None,

@@ -21,7 +21,7 @@ import pytest
 from PIL import Image, ImageEnhance
 from rich.console import Console
 
-from graft.core import drift
+from graft.core import drift, duplicates
 from graft.core import settings as settings_file
 from graft.core.dataset import Picture, Request
 from graft.core.errors import BadInput, DataRejected, one_line
@@ -260,9 +260,9 @@ def accept_others(workspace: Workspace) -> None:
     """Commit the profile of other target data: brighter, and mostly of one class."""
     generator = np.random.default_rng(0)
     labels = ["birch"] * 900 + ["ash"] * 100
-    looks = generator.normal(0.0, 0.3, (1000, 53)).astype(np.float32)
+    looks = generator.normal(0.0, 0.3, (1000, duplicates.N_VALUES))[:, drift.LOOK_VALUES].astype(np.float32)
     accepted = drift.profile(labels, generator.uniform(0.7, 0.9, 1000), looks)
-    nothing = drift.profile([], np.empty(0), np.empty((0, 53)))
+    nothing = drift.profile([], np.empty(0), np.empty((0, len(drift.LOOK_VALUES))))
     profile.write(workspace.profile, {"source": nothing, "target": accepted}, {"source": "animals", "target": "plants"})
     who = ("-c", "user.name=t", "-c", "user.email=t@t")
     for command in (("init", "-q"), ("add", "reports"), (*who, "commit", "-qm", "accepted")):

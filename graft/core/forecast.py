@@ -37,8 +37,8 @@ LEAST_ROOM = 0.05
 NEAREST = 1e-2
 """Distances count by their logarithm, since some are a hundred times others; nearer than this is as near.
 
-Two samples of one domain differ by that much by chance. Beyond it a logarithm tells nothing but which estimate happened
-to be zero, and a line through other distances, drawn on to there, foretells wonders.
+An estimate that comes out as zero has no logarithm, and a line through other distances, drawn on to a very small one,
+foretells wonders. It holds for every distance: one whose values all lie below tells a forecast nothing.
 """
 
 Matrix = NDArray[np.float64]

@@ -92,7 +92,7 @@ def test_what_is_known_is_what_learning_the_source_added() -> None:
     assert known["logme"] == pytest.approx(0.2) and known["linear_probe"] == pytest.approx(0.2)
     assert known["mmd"] == -2.0 and known["source_learned"] == pytest.approx(0.5) and known["labels"] == 1.0
     assert forecast.known(look("a", "t", labels=10, learned=0.1))["source_learned"] == pytest.approx(0.0)
-    assert forecast.known(look("a", "t", far=1e-9))["mmd"] == -2.0  # no nearer than chance has two samples of one
+    assert forecast.known(look("a", "t", far=1e-9))["mmd"] == -2.0  # NEAREST
 
 
 def test_examples_join_gains_with_looks_of_the_same_labels() -> None:

@@ -215,7 +215,7 @@ def test_a_run_whose_process_is_gone_is_crashed_and_one_that_has_one_goes_on(ser
     code = "print(1, flush=True); import time; time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE) as child:
         assert child.stdout and child.stdout.readline()
-        said = runs.settle(server, POOL, worker_lives=True)  # a run that another test left may end now, too
+        said = runs.settle(server, POOL, worker_lives=True)  # under load it once named a third run, too
         assert f"run {gone['name']} is Crashed: {runs.GONE}" in said and at_work["name"] not in " ".join(said)
         assert state_of(server, gone) == ("AwaitingRetry", recovery.AGAIN)
         assert state_of(server, at_work)[0] == "Running" and state_of(server, waiting)[0] == "Pending"

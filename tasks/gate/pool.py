@@ -55,9 +55,7 @@ class Pool(AbstractContextManager["Pool[Item, Result]"], Generic[Item, Result]):
                 return
             batch, future = ahead.popleft()
             try:
-                if future is None:
-                    raise BrokenProcessPool
-                yield future.result()
+                yield self._outcome(future)
             except BrokenProcessPool:
                 self._restart()
                 ahead = deque((later, self._unless_done(done)) for later, done in ahead)
@@ -66,7 +64,7 @@ class Pool(AbstractContextManager["Pool[Item, Result]"], Generic[Item, Result]):
     def _alone(self, batch: list[Item]) -> list[Result]:
         """The batch with nothing beside it; halved until the item is found that its process does not survive."""
         try:
-            return self._pool.submit(_do, batch).result()
+            return self._outcome(self._submit(batch))
         except BrokenProcessPool:
             self._restart()
         if len(batch) == 1:
@@ -77,8 +75,14 @@ class Pool(AbstractContextManager["Pool[Item, Result]"], Generic[Item, Result]):
     def _submit(self, batch: list[Item]) -> Future[list[Result]] | None:
         try:
             return self._pool.submit(_do, batch)
-        except BrokenProcessPool:
+        except (RuntimeError, OSError):  # it is broken; or it breaks just now, and closes what a new process would take
             return None
+
+    @staticmethod
+    def _outcome(future: Future[list[Result]] | None) -> list[Result]:
+        if future is None:
+            raise BrokenProcessPool
+        return future.result()
 
     @staticmethod
     def _unless_done(future: Future[list[Result]] | None) -> Future[list[Result]] | None:
@@ -92,8 +96,9 @@ class Pool(AbstractContextManager["Pool[Item, Result]"], Generic[Item, Result]):
         initial = (self._work, self._context)
         pool = ProcessPoolExecutor(self._workers, spawn, initializer=_prepare, initargs=initial)
         try:
-            wait([pool.submit(_awake)], return_when=FIRST_COMPLETED).done.pop().result()
-        except BrokenProcessPool:
+            awake = [pool.submit(_awake) for _ in range(self._workers)]  # all start now: none while another one dies
+            wait(awake, return_when=FIRST_COMPLETED).done.pop().result()
+        except (RuntimeError, OSError):
             raise EnvironmentProblem("worker processes die at their start; is memory short?") from None
         return pool
 

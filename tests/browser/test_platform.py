@@ -107,7 +107,7 @@ def test_the_nightly_run_is_planned(platform: Platform) -> None:
     wait_until(lambda: planned.search(platform.place.graft("status").stdout), 90, "the next run in graft status")
 
 
-@pytest.mark.parametrize("record", ["process.json", "worker.json"])
+@pytest.mark.parametrize("record", ["process.json", pytest.param("worker.json", marks=pytest.mark.sweep)])
 def test_a_part_that_was_killed_is_seen_and_started_again(platform: Platform, record: str) -> None:
     found = process.running(platform.server.home / record)
     assert found

@@ -15,6 +15,7 @@ def report(place: Place) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.sweep
 def test_the_curve_is_measured_when_asked_for_and_read_in_the_report(copied: Place) -> None:
     assert report(copied) == {"labels": []}
     done = copied.graft("run", "--until", "curve", *(word for one in ON for word in ("--set", one)))

@@ -91,6 +91,7 @@ def test_what_the_command_started_dies_with_it(finished: Finished, tmp_path: Pat
     wait_until(lambda: not inside(place), 30, "no process left")
 
 
+@pytest.mark.sweep
 def test_a_disk_that_takes_no_more_is_one_clear_line_and_leaves_nothing_half_written(place: Place) -> None:
     place.set("data.source.origin.images_per_class=480")  # a shard of 6 MB
     limited = ["bash", "-c", f"ulimit -f 4608; exec {BIN}/graft run --until ingest"]  # DVC's own state has up to 4 MiB

@@ -176,6 +176,7 @@ def taken(retraining: Retraining) -> int:
     return sum(row.path.startswith("inbox/") for row in rows)
 
 
+@pytest.mark.sweep
 def test_pictures_in_the_inbox_are_taken_by_the_next_run(retraining: Retraining, tmp_path: Path) -> None:
     sent = send(retraining, tmp_path)
     assert "clover" in retraining.place.graft("inbox", "list").stdout

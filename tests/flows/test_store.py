@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 
+import pytest
+
 from graft.core.dataset import Request
 from tasks.origins import shapes
 from tests.conftest import Place
 from tests.store import Server, connect
 
 
+@pytest.mark.sweep
 def test_a_run_reads_a_bucket_and_sees_what_changed_in_it(place: Place, s3: Server) -> None:
     client = connect(s3)
     pictures = list(shapes.fetch(shapes.Options(images_per_class=12), Request("any", 1, 32, place.root, role="target")))

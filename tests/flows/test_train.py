@@ -258,6 +258,7 @@ def test_metrics_and_plots_are_dvcs_too(again: Again) -> None:
     assert plots.returncode == 0, plots.stderr
 
 
+@pytest.mark.sweep
 def test_a_lost_output_comes_back_from_the_cache_without_training(copied: Place) -> None:
     place = copied
     before = contents(place)

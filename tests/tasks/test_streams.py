@@ -21,6 +21,7 @@ def stored(copied: Place, s3: Server) -> Place:
     return Place(copied.root, copied.environment | named | keys)
 
 
+@pytest.mark.sweep
 def test_a_machine_without_features_pretrains_from_the_store(stored: Place) -> None:
     place = Workspace(stored.root)
     before = files.read_json(place.pretrain_report)

@@ -23,6 +23,7 @@ def stage(place: Place, name: str) -> subprocess.CompletedProcess[str]:
     return place.run("python", "-m", f"tasks.{name}")
 
 
+@pytest.mark.sweep
 def test_rates_are_tried_on_folds_and_what_the_lasso_silenced_is_cut_out(copied: Place) -> None:
     workspace = Workspace(copied.root)
     before = models.load(workspace.classifier("article", 0)).count_params()

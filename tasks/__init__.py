@@ -2,4 +2,4 @@
 
 from tasks.adapters import light
 
-light.leave_out()
+light.leave_out()  # here: a worker process that is spawned imports the module of its job, and nobody is asked before

@@ -32,5 +32,4 @@ def _asked_by_an_import_of(names: Sequence[str]) -> bool:
 
 def leave_out() -> None:
     """From now on, in this process."""
-    if not any(isinstance(one, _LeftOut) for one in sys.meta_path):
-        sys.meta_path.insert(0, _LeftOut())
+    sys.meta_path.insert(0, _LeftOut())

@@ -91,4 +91,5 @@ ROWS = (
         unlabelled="rest",
         teacher="lite0, everything, fixmatch",
     ),
+    Row("distilled, animals", method={"name": "distill"}, unlabelled="rest", teacher="lite0, fixmatch"),
 )

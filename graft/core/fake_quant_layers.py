@@ -5,12 +5,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from graft.core.integers import UNEVEN
-
 MEMORY = 0.98
 """Of a range, what is kept of it with the next batch."""
 
 LEAST = 1e-8
+
+UNEVEN = 16.0
+"""How many times the median the largest weight of some feature has to be for a dense layer to be evened out."""
 
 
 class Kinds(NamedTuple):

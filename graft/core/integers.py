@@ -7,7 +7,7 @@ with a scale for each channel (Krishnamoorthi 2018) and a bias of 32 bits.
 A dense layer has one scale for all weights that lead to a class. A head that was fitted to features of which some
 hardly ever move (a probe on ReLU6 features, say) has weights a thousand times the others' there, and the others round
 to zero. What those features gain before it, their weights lose: so much that both have as much of their range (after
-Nagel et al. 2019, who do so between layers).
+Nagel et al. 2019, who do so between layers). What else a range is better spent on, `ranges` says.
 """
 
 import functools
@@ -17,26 +17,48 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graft.core import fit
+from graft.core import fit, ranges
+from graft.core.fake_quant_layers import UNEVEN
 
-FOLDS = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Conv2DTranspose", "Dense")
-"""Layers into which a converter folds what follows them."""
-
-UNEVEN = 16.0
-"""How many times the median the largest weight of some feature has to be for a dense layer to be evened out."""
+ENOUGH = 10
+"""Samples above the floor that a class has to have for all of its mean to be believed."""
 
 LEAST = 1e-3
 """Of the largest feature, or the largest weight: what one is taken for that has less."""
 
 
 def rewritten(model: Any, samples: NDArray[np.uint8]) -> Any:
-    """A keras.Model that answers as `model` does, up to rounding; it shares the weights that stay as they are.
+    """A keras.Model whose softmax is that of `model`; it shares the weights that stay as they are.
+
+    Logits that decide nothing are raised to a floor, and all are counted from it (see `ranges.floored`); what is left
+    of a difference is rounding.
 
     Args:
         model: built of layers, nested models included, on (batch, height, width, channels).
         samples: (n, height, width, channels), which show how large features become.
     """
-    return _cloned(model, functools.partial(_folded, samples))
+    call = functools.partial(_folded, samples, ranges.sums(model, samples))
+    return ranges.floored(_cloned(model, call), samples)
+
+
+def corrected(model: Any, samples: NDArray[np.uint8], rounded: NDArray[np.float32]) -> Any:
+    """`model` less what its integers add to each logit on average (Nagel et al. 2019, who ask every layer).
+
+    Args:
+        model: keras.Model, as `rewritten` made it.
+        samples: (n, height, width, channels).
+        rounded: (n, classes), the logits of `samples` by a file of integers that was made of `model`.
+
+    Returns:
+        A new model; `model` itself where no dense layer ends it.
+    """
+    head = ranges.Head.of(model)
+    if head is None:
+        return model
+    logits = fit.predict(model, samples)
+    counts = np.ones_like(logits) if head.is_linear else (logits > 0) * (rounded > 0)  # at a floor nothing is added
+    more = ((rounded - logits) * counts).sum(axis=0) / np.maximum(counts.sum(axis=0), ENOUGH)
+    return head.replaced(-more, "linear" if head.is_linear else "relu")
 
 
 def evened(model: Any, samples: NDArray[np.uint8]) -> Any:
@@ -52,13 +74,16 @@ def _cloned(model: Any, call: Callable[..., Any]) -> Any:
     return keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call, recursive=True)
 
 
-def _folded(samples: NDArray[np.uint8], layer: Any, *args: Any, **kwargs: Any) -> Any:
+def _folded(samples: NDArray[np.uint8], sums: ranges.Sums, layer: Any, *args: Any, **kwargs: Any) -> Any:
     import keras
 
     x = args[0] if args else None
-    if isinstance(layer, keras.layers.BatchNormalization) and _stands_alone(layer, x):
+    if id(layer) in sums.written:
+        return ranges.divided(layer, sums.written[id(layer)], x)
+    if isinstance(layer, keras.layers.BatchNormalization) and x is not None and ranges.stands_alone(layer, x):
         factor = _weight(layer.gamma, x) / np.sqrt(np.asarray(layer.moving_variance) + layer.epsilon)
-        return _depthwise(layer.name, factor, _weight(layer.beta, x, 0.0) - np.asarray(layer.moving_mean) * factor, x)
+        offset = _weight(layer.beta, x, 0.0) - np.asarray(layer.moving_mean) * factor
+        return _depthwise(layer.name, factor * sums.read.get(id(layer), 1.0), offset, x)
     if isinstance(layer, keras.layers.Rescaling) and _is_picture(x):
         return _depthwise(layer.name, layer.scale, layer.offset, x)
     return _evened(samples, layer, *args, **kwargs)
@@ -96,10 +121,6 @@ def _largest(x: Any, samples: NDArray[np.uint8]) -> Any:
 
 def _at_least(values: Any) -> Any:
     return np.maximum(values, max(LEAST * values.max(), np.finfo(np.float32).tiny))
-
-
-def _stands_alone(layer: Any, x: Any) -> bool:
-    return _is_picture(x) and layer.axis in (-1, 3) and type(x._keras_history.operation).__name__ not in FOLDS
 
 
 def _is_picture(x: Any) -> bool:

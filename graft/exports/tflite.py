@@ -51,7 +51,8 @@ def convert(options: Options, model: Any, samples: NDArray[np.uint8]) -> dict[st
     """The model as a TFLite file.
 
     int8 quantises weights and activations after training (Jacob et al. 2018), weights for each channel apart
-    (Krishnamoorthi 2018), with ranges read off `samples`.
+    (Krishnamoorthi 2018), with ranges read off `samples`, and then once more with what that added to the logits taken
+    off (see `integers.corrected`).
 
     Args:
         model: keras.Model, (batch, size, size, 3) float32 in [0, 255] to (batch, classes) logits.
@@ -70,11 +71,22 @@ def convert(options: Options, model: Any, samples: NDArray[np.uint8]) -> dict[st
 
 
 def _converted(options: Options, model: Any, samples: NDArray[np.uint8]) -> bytes:
+    if options.precision not in READY:
+        return _written(options, model, samples)
+    ready = READY[options.precision](model, samples)
+    content = _written(options, ready, samples)
+    if options.precision != "int8":
+        return content
+    better = integers.corrected(ready, samples, _logits(content, samples))
+    return content if better is ready else _written(options, better, samples)
+
+
+def _written(options: Options, model: Any, samples: NDArray[np.uint8]) -> bytes:
     """By TensorFlow's own converter, which leaves int4 at float32."""
     import tensorflow as tf
     from tensorflow.lite.python.convert import ConverterError
 
-    converter = tf.lite.TFLiteConverter.from_keras_model(_with_raw_ends(options, model, samples))
+    converter = tf.lite.TFLiteConverter.from_keras_model(_with_raw_ends(options, model))
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     if options.precision not in ("float32", "int4"):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -148,14 +160,7 @@ def cut_off(options: Options, files: dict[str, bytes], pictures: NDArray[np.uint
 
     A range that is too narrow shows: more than a few of some layer's values on `pictures` stand at its end.
     """
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-    resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES  # XNNPACK keeps no tensors to look at
-    content = files[file_name(options)]
-    interpreter = Interpreter(
-        model_content=content, experimental_preserve_all_tensors=True, experimental_op_resolver_type=resolver
-    )
-    interpreter.allocate_tensors()
+    interpreter = _transparent(files[file_name(options)])
     entry = interpreter.get_input_details()[0]
     scale, zero = entry["quantization"]
     if scale and abs(scale - 1.0) > 1e-3 or zero:
@@ -185,6 +190,32 @@ def _interpreter(options: Options, files: dict[str, bytes]) -> Any:
     return interpreter
 
 
+def _transparent(content: bytes) -> Any:
+    """An interpreter in which all tensors can be looked at; XNNPACK would keep none."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = Interpreter(
+        model_content=content, experimental_preserve_all_tensors=True, experimental_op_resolver_type=resolver
+    )
+    interpreter.allocate_tensors()
+    return interpreter
+
+
+def _logits(content: bytes, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(n, classes) what an integer file gives to its softmax, as the real numbers that it stands for."""
+    interpreter = _transparent(content)
+    entry = interpreter.get_input_details()[0]
+    last = next(op for op in reversed(interpreter._get_ops_details()) if op["op_name"] == "SOFTMAX")
+    detail = next(one for one in interpreter.get_tensor_details() if one["index"] == last["inputs"][0])
+    found = []
+    for picture in pictures:
+        interpreter.set_tensor(entry["index"], picture[None])
+        interpreter.invoke()
+        found.append(interpreter.get_tensor(detail["index"])[0].copy())
+    return litert.as_float(np.stack(found), detail)
+
+
 def _integer_layers(interpreter: Any) -> list[dict[str, Any]]:
     """Tensors that come out of a layer as integers. A softmax ends at 1 by rights and input pictures at 255."""
     reckons = [op for op in interpreter._get_ops_details() if op["op_name"] not in ("SOFTMAX", "QUANTIZE")]
@@ -200,13 +231,11 @@ def _share_at_end(values: NDArray[Any], detail: dict[str, Any]) -> float:
     return max(float((values == limits.max).mean()), bottom)
 
 
-def _with_raw_ends(options: Options, model: Any, samples: NDArray[np.uint8]) -> Any:
+def _with_raw_ends(options: Options, model: Any) -> Any:
     """`model` from raw picture to probabilities. Integer conversion makes the input uint8 itself."""
     import keras
 
     dtype = "float32" if options.precision == "int8" else "uint8"
-    if options.precision in READY:
-        model = READY[options.precision](model, samples)
     picture = keras.Input(batch_shape=(1, *model.input_shape[1:]), dtype=dtype, name="picture")
     logits = model(keras.ops.cast(picture, "float32"), training=False)
     return keras.Model(picture, keras.ops.softmax(logits))

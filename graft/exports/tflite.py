@@ -19,6 +19,9 @@ THREADS = 1
 AT_END = 0.03
 """Share of a layer's values at the end of their range from which on the range is too narrow."""
 
+RECTIFIED = 6.0
+"""Where a ReLU6 ends (Krizhevsky 2010): many values stand there by rights."""
+
 READY = {"int8": integers.rewritten, "dynamic": integers.evened, "int4": integers.evened}
 """What a model becomes before its weights become integers."""
 
@@ -225,10 +228,11 @@ def _integer_layers(interpreter: Any) -> list[dict[str, Any]]:
 
 
 def _share_at_end(values: NDArray[Any], detail: dict[str, Any]) -> float:
-    """Share of values at the top of the range, or at its bottom unless that stands for 0, where a ReLU ends."""
-    limits = np.iinfo(values.dtype)
-    bottom = float((values == limits.min).mean()) if detail["quantization"][1] != limits.min else 0.0
-    return max(float((values == limits.max).mean()), bottom)
+    """Share of values at the top of the range, or at its bottom: unless that is where a rectifier ends, at 6 or 0."""
+    limits, (scale, zero) = np.iinfo(values.dtype), detail["quantization"]
+    natural = abs((limits.max - zero) * scale - RECTIFIED) < scale
+    top = 0.0 if natural else float((values == limits.max).mean())
+    return max(top, float((values == limits.min).mean()) if zero != limits.min else 0.0)
 
 
 def _with_raw_ends(options: Options, model: Any) -> Any:

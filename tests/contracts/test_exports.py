@@ -84,3 +84,17 @@ def test_what_no_built_in_operator_does_is_named(model: Any, data: TrainData) ->
     shrunk = keras.ops.image.resize(picture, (32, 32), antialias=True)
     with pytest.raises(BadInput, match="model-float32.tflite cannot be made of .* alone: ScaleAndTranslate has none"):
         tflite.convert(tflite.Options(), keras.Model(picture, model(shrunk)), data.train.images)
+
+
+@pytest.mark.parametrize(("ends_at", "narrow"), [(6.0, False), (5.0, True)])
+def test_values_at_the_end_of_a_relu6_are_not_taken_for_cut_off(ends_at: float, narrow: bool, data: TrainData) -> None:
+    import keras
+
+    picture = keras.Input((32, 32, 3))
+    some = keras.initializers.RandomUniform(0.0, 0.1, seed=1)
+    bright = keras.layers.ReLU(6.0)(keras.layers.Conv2D(4, 1, kernel_initializer=some)(picture))
+    kept = keras.ops.minimum(bright, ends_at)
+    logits = keras.layers.Dense(4)(keras.layers.GlobalAveragePooling2D()(kept))
+    options = tflite.Options(precision="int8")
+    files = tflite.convert(options, keras.Model(picture, logits), data.train.images)
+    assert bool(tflite.cut_off(options, files, data.train.images[:20])) == narrow

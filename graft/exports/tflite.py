@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from graft.core import attached, four_bits, integers, litert
+from graft.core import attached, four_bits, integers, litert, vectors
 from graft.core.errors import BadInput
 from graft.core.extras import Extra
 
@@ -70,7 +70,8 @@ def convert(options: Options, model: Any, samples: NDArray[np.uint8]) -> dict[st
             package is not installed.
     """
     content = _converted(options, model, samples)
-    return {file_name(options): four_bits.quantised(content) if options.precision == "int4" else content}
+    content = four_bits.quantised(content) if options.precision == "int4" else content
+    return {file_name(options): vectors.shared(content) if options.precision in READY else content}
 
 
 def _converted(options: Options, model: Any, samples: NDArray[np.uint8]) -> bytes:

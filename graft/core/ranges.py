@@ -89,7 +89,7 @@ def floored(model: Any, samples: NDArray[np.uint8]) -> Any:
 
 
 class Head(NamedTuple):
-    """The dense layer, used once, that ends a net of nothing but layers.
+    """The dense layer, linear or with a rectifier and used once, that ends a net.
 
     Attributes:
         net: keras.Model, a copy around the same layers.
@@ -119,8 +119,9 @@ class Head(NamedTuple):
             made, by = _maker(divided, nodes), float(number)
         if made is None or not isinstance(made.layer, keras.layers.Dense) or by <= 0:
             return None
+        plain = _is_linear(made.layer) or made.layer.activation.__name__ == "relu"
         once = sum(one.layer is made.layer for one in nodes) == 1
-        return cls(net, made.layer, made.inputs[0], by) if once else None
+        return cls(net, made.layer, made.inputs[0], by) if plain and once else None
 
     @property
     def is_linear(self) -> bool:

@@ -1,7 +1,7 @@
 """A TFLite file that holds vectors once that are the same.
 
 A scale for each channel brings a zero point for each, of eight bytes, with every kernel and every bias: nearly all of
-them zeros, a sixth of the bytes of a small net with many channels. The format lets tables point to one vector, and no
+them zeros, and one byte in thirteen of a net with many channels. The format lets tables point to one vector, and no
 reader can tell; TensorFlow's converter and AI Edge Quantizer write each anew.
 """
 

@@ -105,3 +105,5 @@ def test_a_net_that_ends_in_no_dense_layer_is_not_corrected(net: Any) -> None:
     averaged = views.averaged(net, vary.VIEWS[:2])
     logits = fit.predict(averaged, PICTURES)
     assert integers.corrected(averaged, PICTURES, logits + 1) is averaged
+    head = ranges.Head.of(net)
+    assert head is not None and ranges.Head.of(head.replaced(0.0, "tanh")) is None

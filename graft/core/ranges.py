@@ -113,10 +113,10 @@ class Head(NamedTuple):
         net, nodes = _recorded(model)
         made, by = _maker(net.outputs[0], nodes), 1.0
         if made is not None and type(made.layer).__name__ in ("Divide", "TrueDivide"):
-            divided, number = made.arguments
-            if not isinstance(number, (int, float)):
+            if len(made.arguments) != 2 or not isinstance(made.arguments[1], (int, float)):
                 return None
-            made, by = _maker(divided, nodes), float(number)
+            by = float(made.arguments[1])
+            made = _maker(made.arguments[0], nodes)
         if made is None or not isinstance(made.layer, keras.layers.Dense) or by <= 0:
             return None
         plain = _is_linear(made.layer) or made.layer.activation.__name__ == "relu"

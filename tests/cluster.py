@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from flows.engines import ONE_THREAD
 from tests.conftest import BIN, Place, stop, wait_until
 from tests.store import Server, connect
 
@@ -28,7 +29,7 @@ def with_store(place: Place, s3: Server) -> Place:
 @contextmanager
 def dask_workers(place: Place, folder: Path, count: int) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
     """A Dask scheduler and workers that have nothing in common but the store: each has a home and caches of its own."""
-    environment = place.environment | {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+    environment = place.environment | ONE_THREAD
     started: list[subprocess.Popen[bytes]] = []
 
     def start(home: Path, *command: str) -> subprocess.Popen[bytes]:

@@ -1,6 +1,6 @@
 """Batches by the number of their step: the same step has the same rows and the same variation, wherever one begins."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,7 @@ def labelled(split: Split, augment: Augment, batch_size: int, seed: int, start: 
     def vary(images: Any, labels: Any, own: Any) -> tuple[Any, Any, Any]:
         return augment(tf.cast(images, tf.float32), own), labels, own
 
-    return tf.data.Dataset.from_generator(draw, output_signature=signature).map(vary, num_parallel_calls=1).prefetch(2)
+    return piped(draw, signature, vary)
 
 
 def views(images: NDArray[np.uint8], augments: tuple[Augment, ...], batch_size: int, seed: int, start: int = 0) -> Any:
@@ -60,7 +60,21 @@ def views(images: NDArray[np.uint8], augments: tuple[Augment, ...], batch_size: 
         plain = tf.cast(images, tf.float32)
         return tuple(augment(plain, own + tf.constant([0, number << 24])) for number, augment in enumerate(augments))
 
-    return tf.data.Dataset.from_generator(draw, output_signature=signature).map(vary, num_parallel_calls=1).prefetch(2)
+    return piped(draw, signature, vary)
+
+
+def piped(draw: Callable[[], Iterator[Any]], signature: Any, vary: Callable[..., Any]) -> Any:
+    """A tf.data.Dataset of what `vary` makes of all that `draw` yields, in order, made while the ones before are used.
+
+    Nothing here is left to tf.data's tuning, and it must not run: it looks after 10 ms, then each time after twice as
+    long, up to a minute, and an iterator cannot end in between. A training of 11 seconds would take 20.
+    """
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    drawn = tf.data.Dataset.from_generator(draw, output_signature=signature)
+    return drawn.map(vary, num_parallel_calls=1).prefetch(2).with_options(options)
 
 
 def mixed(images: Any, targets: Any, seed: Any, mixup: float, cutmix: float) -> tuple[Any, Any]:

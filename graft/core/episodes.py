@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graft.core import batches
 from graft.core.dataset import Augment, Split
 from graft.core.errors import BadInput
 
@@ -59,8 +60,7 @@ def endless(split: Split, shape: Shape, augment: Augment, seed: int, start: int 
         return (tf.reshape(augment(flat, own), tf.shape(pictures)),)
 
     pictures = tf.TensorSpec((None, shape.shots + shape.queries, *split.images.shape[1:]), tf.uint8)
-    drawn = tf.data.Dataset.from_generator(draw, output_signature=(pictures, tf.TensorSpec((2,), tf.int32)))
-    return drawn.map(vary, num_parallel_calls=1).prefetch(2)
+    return batches.piped(draw, (pictures, tf.TensorSpec((2,), tf.int32)), vary)
 
 
 def judging(train: Split, validation: Split, shape: Shape, count: int) -> list[tuple[Pictures]]:

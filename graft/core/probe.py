@@ -10,6 +10,7 @@ from graft.core.errors import BadInput
 from graft.core.fit import TrainData
 
 SEED = 0
+LEAST_SCALE = 0.1
 
 
 def backbone_of(model: Any) -> Any:
@@ -33,7 +34,9 @@ def fit_head(model: Any, data: TrainData, l2: float, limit: int | None = None) -
     """Replace the head's weights by those of multinomial logistic regression on standardised features.
 
     The regression runs on the pictures as they are; the standardisation is folded into the weights, so that the head
-    stays a plain linear layer. The backbone is only read.
+    stays a plain linear layer. The backbone is only read. A feature that moves less than a tenth as far as the one that
+    moves farthest is standardised as if it moved that far: those that hardly ever move would get weights a thousand
+    times the others', from which no fine-tuning comes back.
 
     Args:
         l2: penalty, the inverse of scikit-learn's `C`.
@@ -48,7 +51,8 @@ def fit_head(model: Any, data: TrainData, l2: float, limit: int | None = None) -
     if len(np.unique(train.labels)) < 2:
         raise BadInput(f"all {len(train)} training pictures are of one class; a classifier needs pictures of two")
     features = fit.predict(backbone_of(model), train.images).astype(np.float64)
-    mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-6
+    mean, spread = features.mean(axis=0), features.std(axis=0)
+    scale = np.maximum(spread, LEAST_SCALE * spread.max()) + 1e-6
     regression = LogisticRegression(C=1.0 / l2, max_iter=1000)
     regression.fit((features - mean) / scale, train.labels)
     head = model.get_layer("head")

@@ -5,7 +5,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from graft.core import batches, vary
+from graft.core import batches, episodes, vary
 from graft.core.dataset import Split
 
 SPLIT = Split(np.arange(24, dtype=np.uint8)[:, None, None, None] + np.zeros((24, 8, 8, 3), np.uint8), np.arange(24) % 3)
@@ -37,6 +37,15 @@ def test_views_show_the_same_pictures_varied_each_in_its_way() -> None:
     assert not np.array_equal(weak, strong)
     one, two = next(iter(batches.views(SPLIT.images, (vary.standard, vary.standard), 8, 1)))
     assert not np.array_equal(one, two)
+
+
+def test_nothing_tunes_itself_and_holds_up_the_end_of_a_training() -> None:
+    import tensorflow as tf
+
+    labelled, views = batches.labelled(SPLIT, vary.none, 8, 1), batches.views(SPLIT.images, (vary.none,), 8, 1)
+    few = episodes.endless(SPLIT, episodes.Shape(3, 2, 1), vary.none, 1)
+    both = tf.data.Dataset.zip(labelled, views).map(lambda ours, theirs: (*ours, *theirs))
+    assert [one.options().autotune.enabled for one in (labelled, views, few, both)] == [False] * 4
 
 
 @pytest.mark.parametrize(("mixup", "cutmix"), [(0.4, 0.0), (0.0, 1.0), (0.4, 1.0)])

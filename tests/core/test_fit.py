@@ -128,17 +128,34 @@ def test_the_better_history_wins_and_the_loss_breaks_ties() -> None:
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_the_probe_is_logistic_regression_on_standardised_features(data: TrainData, n_classes: int) -> None:
     from sklearn.linear_model import LogisticRegression
-    from sklearn.preprocessing import StandardScaler
 
     rows = np.flatnonzero(data.train.labels < n_classes)
     few = TrainData(data.train.take(rows), data.validation, n_classes, plain)
     net = convnet.build(convnet.Options(width=4), Spec(32), 5)
     model = fit.classifier(net, n_classes, 0)
     probe.fit_head(model, few, 1.0)
-    features = fit.predict(net, few.train.images)
-    scaled = StandardScaler().fit_transform(features.astype(np.float64))
+    features = fit.predict(net, few.train.images).astype(np.float64)
+    spread = features.std(axis=0)
+    scaled = (features - features.mean(axis=0)) / np.maximum(spread, 0.1 * spread.max())
     expected = LogisticRegression(max_iter=1000).fit(scaled, few.train.labels).predict_proba(scaled)
     np.testing.assert_allclose(fit.softmax(fit.predict(model, few.train.images)), expected, atol=1e-3)
+
+
+def test_a_feature_that_hardly_moves_weighs_no_more_in_the_probe_than_others(data: TrainData) -> None:
+    net = convnet.build(convnet.Options(width=4), Spec(32), 5)
+    features = fit.predict(net, data.train.images)
+    scales = np.ones(features.shape[1], np.float32)
+    scales[features.std(axis=0).argmax()] = 1e-4
+    model = fit.classifier(_scaled(net, scales), data.n_classes, 0)
+    probe.fit_head(model, data, 1.0)
+    largest = np.abs(model.get_layer("head").get_weights()[0]).max(axis=1)
+    assert largest[scales < 1] < largest[scales == 1].max()
+
+
+def _scaled(net: Any, scales: Any) -> Any:
+    import keras
+
+    return keras.Model(net.inputs, net.outputs[0] * scales, name="backbone")
 
 
 def test_only_the_layers_named_learn_and_each_at_its_rate(backbone: Any, data: TrainData) -> None:

@@ -46,6 +46,7 @@ LITE0 = {"name": "efficientnet_lite0", "input_px": 96}
 LAST_BLOCKS = {"name": "last_blocks", "blocks": 6}
 FIXMATCH = {"name": "fixmatch", "supervised": 0.1}
 LITE0_FIXMATCH = {"name": "fixmatch", "supervised": 0.35, "last_blocks": 6}
+FASTER: tuple[Trial, ...] = ((0.001, {}), (0.003, {}), (0.006, {}), (0.012, {}))
 SLOWLY = {"name": "supervised", "learning_rate": 0.001}
 ROWS = (
     Row("scratch", source=""),
@@ -70,9 +71,37 @@ ROWS = (
     Row("dann", method={"name": "dann"}, unlabelled="unseen"),
     Row("coral", method={"name": "coral"}, unlabelled="unseen"),
     Row("mmd", method={"name": "mmd"}, unlabelled="unseen"),
-    Row("lite0", source="", backbone=LITE0, method=LAST_BLOCKS, steps=400),
-    Row("lite0, fixmatch", source="", backbone=LITE0, method=LITE0_FIXMATCH, unlabelled="rest", steps=550),
-    Row("lite0, everything", "everything", backbone=LITE0, objective=SLOWLY, epochs=4, method=LAST_BLOCKS, steps=400),
+    Row("lite0", source="", backbone=LITE0, method=LAST_BLOCKS, steps=400, trials=FASTER),
+    Row(
+        "lite0, fixmatch",
+        source="",
+        backbone=LITE0,
+        method=LITE0_FIXMATCH,
+        unlabelled="rest",
+        steps=550,
+        trials=FASTER,
+    ),
+    Row(
+        "lite0, fixmatch, six views",
+        source="",
+        backbone=LITE0,
+        method=LITE0_FIXMATCH,
+        unlabelled="rest",
+        steps=550,
+        trials=FASTER,
+        views=5,
+        against="scratch, six views",
+    ),
+    Row(
+        "lite0, everything",
+        "everything",
+        backbone=LITE0,
+        objective=SLOWLY,
+        epochs=4,
+        method=LAST_BLOCKS,
+        steps=400,
+        trials=FASTER,
+    ),
     Row(
         "lite0, everything, fixmatch",
         "everything",
@@ -82,6 +111,7 @@ ROWS = (
         method=LITE0_FIXMATCH,
         unlabelled="rest",
         steps=550,
+        trials=FASTER,
     ),
     Row(
         "distilled",

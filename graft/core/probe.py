@@ -36,7 +36,7 @@ def fit_head(model: Any, data: TrainData, l2: float, limit: int | None = None) -
     The regression runs on the pictures as they are; the standardisation is folded into the weights, so that the head
     stays a plain linear layer. The backbone is only read. A feature that moves less than a tenth as far as the one that
     moves farthest is standardised as if it moved that far: those that hardly ever move would get weights a thousand
-    times the others', from which no fine-tuning comes back.
+    times the others', which a few hundred steps of fine-tuning do not undo.
 
     Args:
         l2: penalty, the inverse of scikit-learn's `C`.

@@ -26,7 +26,7 @@ seeds: 1
 fresh: 5
 caps: {minutes: 5, memory_mb: 4000}
 space:
-  finetune.learning_rates: {type: float, low: 0.0005, high: 0.02, log: true}
+  finetune.learning_rates: {type: float, low: 0.004, high: 0.02, log: true}  # not those in place: what is found differs
   finetune.method: {choices: [full, linear_probe]}
 """
 

@@ -17,7 +17,7 @@ from flows.engines import On
 from graft.core import settings as settings_file
 from graft.core.errors import EnvironmentProblem, GraftError, UsageError, one_line
 from graft.core.sections import Settings
-from tasks import ahead, curve, finetune_jobs, report, shard_jobs
+from tasks import ahead, curve, finetune_jobs, ingest_jobs, report, shard_jobs
 from tasks.adapters import dvc, lock
 from tasks.adapters.files import remove_leftovers
 from tasks.choices import Choices
@@ -30,6 +30,7 @@ Stage = Literal["ingest", "validate", "extract", "pretrain", "finetune", "evalua
 
 REFUSED, UNAVAILABLE, CRASHED = "Refused", "Unavailable", "Crashed"
 SPREAD = {
+    "ingest": "fetch pictures",
     "validate": "measure pictures",
     "extract": "decode pictures",
     "finetune": "train seeds",
@@ -52,8 +53,8 @@ def train(workspace: str = ".", from_stage: Stage | None = None, until: Stage | 
         workspace: folder with params.yaml and dvc.yaml.
         from_stage: run this stage again even if nothing changed, and leave earlier ones as they are.
         until: stop after this stage.
-        on: who measures and decodes pictures and trains what finetune and curve compare: processes of this machine, or
-            workers of a Dask or a Ray cluster.
+        on: who fetches, measures and decodes pictures and trains what finetune and curve compare: processes of this
+            machine, or workers of a Dask or a Ray cluster.
 
     Returns:
         A Completed state, or a Failed one named Refused (bad input, gate) or Unavailable (environment).
@@ -120,7 +121,7 @@ def bring(
     Args:
         forced: run these even if nothing changed.
         pull: take what others made from the store.
-        on: who measures and decodes pictures and trains what finetune and curve compare.
+        on: who fetches, measures and decodes pictures and trains what finetune and curve compare.
 
     Returns:
         The state of the stage that failed, if one did; and whether any had something to do.
@@ -134,7 +135,7 @@ def bring(
         if not state.is_completed():
             ended = Crashed if state.is_crashed() else Failed
             return ended(name=state.name, message=state.message), worked
-        if name in shard_jobs.WORK:
+        if name in ("ingest", *shard_jobs.WORK):
             ahead.remove(place, name)
         worked = worked or state.message != "up to date"
     return None, worked
@@ -144,15 +145,20 @@ def _spread(place: Workspace, settings: Settings, stage: str, on: On) -> None:
     """Have the stage's work done by an engine's workers; the stage finds it done."""
     from flows.spread import spread  # which reports as this module does
 
-    if stage != "curve" or settings.curve.enabled:
-        spread(SPREAD[stage], on, place.private / "engine", _due(place, settings, stage))
+    if find := _due(place, settings, stage):
+        spread(SPREAD[stage], on, place.private / "engine", find)
 
 
-def _due(place: Workspace, settings: Settings, stage: str) -> Callable[[Send], Iterable[Due]]:
+def _due(place: Workspace, settings: Settings, stage: str) -> Callable[[Send], Iterable[Due]] | None:
+    """What finds the jobs of a stage; None if there cannot be any."""
+    if stage == "ingest":
+        parts = ingest_jobs.wanted(place, settings)
+        return partial(ingest_jobs.due, parts) if parts else None
     if stage == "finetune":
         return partial(finetune_jobs.due, place, settings, finetune_jobs.kept_of(place, settings))
     if stage == "curve":
-        return partial(finetune_jobs.curve_due, place, settings, curve.kept_of(place, settings))
+        kept = curve.kept_of(place, settings) if settings.curve.enabled else None
+        return partial(finetune_jobs.curve_due, place, settings, kept) if kept else None
     return partial(shard_jobs.due, settings, stage, shard_jobs.wanted(place, settings, stage))
 
 

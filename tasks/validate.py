@@ -21,7 +21,7 @@ from tasks.adapters import console, files, git, manifest
 from tasks.ahead import Ahead
 from tasks.choices import Choices
 from tasks.gate import copies, examine, page, profile, rules
-from tasks.gate.examine import Examination
+from tasks.gate.examine import Described, Examination
 from tasks.gate.rules import Breach, Notes
 from tasks.workspace import ROLES, Workspace
 
@@ -134,7 +134,7 @@ def _with_measures(frame: Any, seen: Examination) -> Any:
 
 
 def _with_copies(frame: Any, seen: Examination, settings: Settings, notes: Notes) -> Any:
-    marks = copies.find(frame, examine.described(seen), settings.validate_.near_copy_distance)
+    marks = copies.find(frame, Described(seen.descriptors), settings.validate_.near_copy_distance)
     partners = np.unique([mark.partner for mark in marks]).astype(np.int64)
     facts = frame[["path", "domain", "label", "split"]].iloc[partners].itertuples(index=False, name=None)
     of_row = dict(zip(partners.tolist(), facts, strict=True))

@@ -5,10 +5,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from graft.core.plugins import resolve
 from graft.core.processes import usable_cores
 from graft.core.search import settings_of
 from graft.core.sections import Choice, Settings
-from tasks import cells, domains, finetune, jobs, shard_work, trials, tune
+from tasks import cells, domains, finetune, ingest_jobs, jobs, shard_work, trials, tune
 from tasks.adapters import capped, files
 from tasks.cells import Bench, Glance, Job, Learned
 from tasks.jobs import Desk, Work
@@ -26,6 +27,14 @@ def prepare(desk: Desk) -> None:
     origin = Choice.model_validate(said["origin"])
     found = domains.prepare(place, _settings(desk), said["name"], origin, said["role"], lambda done, total: None)
     shutil.copytree(found.folder, desk.made, dirs_exist_ok=True)
+
+
+def fetch(desk: Desk) -> None:
+    """Some objects of an origin, for the cache of whoever asked. Raises as the origin's `fetch_part` does."""
+    origin = resolve("tasks.origins", Choice.model_validate(desk.said["origin"]), "origin")
+    part = ingest_jobs.read(desk.reads["part"] / ingest_jobs.PART)
+    origin.module.fetch_part(origin.options, part, desk.kept, desk.made)
+    files.write_json(desk.made / ingest_jobs.FETCHED, {"objects": len(part)})
 
 
 def measure(desk: Desk) -> None:
@@ -101,7 +110,8 @@ def trial(desk: Desk) -> None:
     files.write_json(desk.made / SCORES, found)
 
 
-WORK: dict[str, Work] = {one.__name__: one for one in (prepare, measure, decode, learn, cell, look, training, trial)}
+_EVERY = (prepare, fetch, measure, decode, learn, cell, look, training, trial)
+WORK: dict[str, Work] = {one.__name__: one for one in _EVERY}
 
 
 def _shard(desk: Desk) -> tuple[Path, Choice, Path]:

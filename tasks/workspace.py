@@ -68,7 +68,7 @@ class Workspace:
         return self.private / "trainings"
 
     def ahead(self, stage: str) -> Path:
-        """What jobs found of raw shards ahead of `validate` or `extract`, until that stage has ended well."""
+        """What jobs did ahead of `ingest`, `validate` or `extract`, until that stage has ended well."""
         return self.private / "ahead" / stage
 
     def board(self, stage: str, training: str) -> Path:

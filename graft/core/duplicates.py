@@ -6,6 +6,7 @@ drawings apart and still find a copy that was resized, recompressed or brightene
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,16 +39,23 @@ def descriptor(image: Image.Image) -> NDArray[np.float32]:
     return scaled
 
 
+class Held(Protocol):
+    """(n, 53) of any float type, wherever they are: an array, or what reads them from a file."""
+
+    def __getitem__(self, rows: NDArray[np.int64], /) -> NDArray[np.floating]:
+        """(len(rows), 53)."""
+        ...
+
+
 @dataclass(frozen=True)
 class Picked:
-    """Some rows of an array, in an order of their own; what is asked for is taken when it is asked for.
+    """Some rows of an array or a file, in an order of their own; what is asked for is taken when it is asked for.
 
     Attributes:
-        descriptors: (n, 53), any float type.
         rows: (m,) int64 indices into them.
     """
 
-    descriptors: NDArray[np.floating]
+    descriptors: Held
     rows: NDArray[np.int64]
 
     def __len__(self) -> int:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graft.core import duplicates
-from graft.core.duplicates import Picked
+from graft.core.duplicates import Held, Picked
 
 KEEP_FIRST = {"unseen": 0, "test": 1, "validation": 2, "train": 3}
 """Of two copies the one that measures is kept, and the one that trains is left out."""
@@ -26,7 +26,7 @@ class Mark(NamedTuple):
     distance: float
 
 
-def find(frame: Any, descriptors: NDArray[np.float16], radius: float) -> list[Mark]:
+def find(frame: Any, descriptors: Held, radius: float) -> list[Mark]:
     """Every row that is a copy of another and ranks behind it.
 
     Ranks: target before source, held-out splits before training, then the manifest's order. Each row is held against
@@ -56,9 +56,7 @@ def _exact(frame: Any, facts: "_Facts") -> Iterator[Mark]:
         yield from _both_ways(marks)
 
 
-def _across(
-    rows: NDArray[np.int64], descriptors: NDArray[np.float16], facts: "_Facts", radius: float
-) -> Iterator[Mark]:
+def _across(rows: NDArray[np.int64], descriptors: Held, facts: "_Facts", radius: float) -> Iterator[Mark]:
     """Near copies in the other domain, and in splits of the same domain that rank before."""
     for losers, winners in facts.sides(rows):
         found, distances = duplicates.nearest(Picked(descriptors, losers), Picked(descriptors, winners), radius)
@@ -67,9 +65,7 @@ def _across(
             yield Mark(facts.rule(loser, winner, near=True), loser, winner, float(distances[at]))
 
 
-def _within(
-    rows: NDArray[np.int64], descriptors: NDArray[np.float16], facts: "_Facts", radius: float
-) -> Iterator[Mark]:
+def _within(rows: NDArray[np.int64], descriptors: Held, facts: "_Facts", radius: float) -> Iterator[Mark]:
     """Near copies in one split, looked for again and again until those that are left have none."""
     for tier in np.unique(facts.tier[rows]):
         alive = rows[facts.tier[rows] == tier]

@@ -70,7 +70,7 @@ class Examination:
 
     Attributes:
         columns: by name a pandas.Series, `NUMBERS` and `TEXTS`: see the modality's `Measures`.
-        descriptors: file of (n, 53) float16, zeros where a picture does not decode; see `described`.
+        descriptors: file of (n, 53) float16, zeros where a picture does not decode; see `Described` and `described`.
         thumbs: file of (n, 32, 32, 3) uint8, read piece by piece.
     """
 
@@ -125,8 +125,28 @@ def pixels(
     return Examination({**shared, **found}, descriptors, thumbs)
 
 
-def described(seen: Examination, values: Sequence[int] = range(duplicates.N_VALUES)) -> NDArray[np.float16]:
-    """(n, len(values)) float16: those values of every row's descriptor, all of them unless told."""
+@dataclass(frozen=True)
+class Described:
+    """Descriptors of the manifest's rows where they lie, in the file of an `Examination`."""
+
+    file: Path
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.float16]:
+        """(len(rows), 53) float16; beside them memory holds a piece of the file."""
+        width, of_piece = duplicates.N_VALUES, rows // PIECE
+        found = np.empty((len(rows), width), np.float16)
+        order = np.argsort(of_piece, kind="stable")
+        with self.file.open("rb") as file:
+            for number, some in groupby(order.tolist(), key=of_piece.tolist().__getitem__):
+                file.seek(2 * width * PIECE * number)
+                piece = np.fromfile(file, np.float16, PIECE * width).reshape(-1, width)
+                places = list(some)
+                found[places] = piece[rows[places] - PIECE * number]
+        return found
+
+
+def described(seen: Examination, values: Sequence[int]) -> NDArray[np.float16]:
+    """(n, len(values)) float16: those values of every row's descriptor."""
     width, places = duplicates.N_VALUES, list(values)
     found = np.empty((seen.descriptors.stat().st_size // (2 * width), len(places)), np.float16)
     with seen.descriptors.open("rb") as file:

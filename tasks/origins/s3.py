@@ -6,8 +6,10 @@ AWS_ENDPOINT_URL_S3 (empty: AWS itself), AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KE
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -16,7 +18,7 @@ from graft.core.dataset import Picture, Request
 from graft.core.errors import BadInput, one_line
 from graft.hub import store
 from graft.hub.store import Store
-from tasks.origins._s3 import download
+from tasks.origins._s3 import download, elsewhere
 from tasks.origins._s3.bucket import Bucket, Listed
 from tasks.origins._s3.cache import Cache
 
@@ -89,8 +91,7 @@ def fetch(options: Options, request: Request) -> Iterator[Picture]:
     """
     with Bucket(options.store, options.workers + 1) as bucket:
         found = _find(options, bucket)
-        wanted = [one.item for one in found if one.item.size <= MAX_OBJECT_BYTES]
-        contents = download.objects(bucket, Cache(request.cache / "s3", bucket.store), wanted, options.workers)
+        contents = download.objects(bucket, _cache(request.cache, bucket.store), _readable(found), options.workers)
         try:
             for done, one in enumerate(found, start=1):
                 if one.item.size > MAX_OBJECT_BYTES:
@@ -118,6 +119,46 @@ def fingerprint(options: Options) -> str:
     return digest.hexdigest()
 
 
+def parts(options: Options, cache: Path) -> Iterator[list[Listed]]:
+    """What `fetch` would ask the store for, in parts that `fetch_part` takes on whatever machine, as JSON has them.
+
+    Args:
+        cache: as a `Request` has it.
+
+    Raises:
+        BadInput, EnvironmentProblem: as for `fetch`.
+    """
+    with Bucket(options.store, 1) as bucket:
+        found = _find(options, bucket)
+        yield from elsewhere.parts(_readable(found), _cache(cache, bucket.store))
+
+
+def fetch_part(options: Options, part: Sequence[Sequence[Any]], kept: Path, made: Path) -> None:
+    """Fetch those objects for another machine.
+
+    Args:
+        kept: a folder for what need not be fetched again after a kill.
+        made: an empty folder, for what `keep_part` takes.
+
+    Raises:
+        BadInput, EnvironmentProblem: as for `fetch`.
+    """
+    with Bucket(options.store, options.workers + 1) as bucket:
+        next(bucket.listing(options.prefix), None)  # a page, so that the bucket knows where and how to ask
+        with closing(download.objects(bucket, _cache(kept, bucket.store), _listed(part), options.workers)) as contents:
+            elsewhere.pack(contents, made)
+
+
+def keep_part(options: Options, part: Sequence[Sequence[Any]], made: Path, cache: Path) -> None:
+    """Put what `fetch_part` fetched where `fetch` looks first.
+
+    Raises:
+        BadInput: it is not what `fetch_part` makes of this part.
+        EnvironmentProblem: the cache cannot be written, or the disk is full.
+    """
+    elsewhere.unpack(made, _listed(part), _cache(cache, options.store))
+
+
 def arrange(prefix: str, listed: Iterable[Listed]) -> list[Labelled]:
     """The pictures among `listed`, in the order of their keys; the first level below `prefix` is the label."""
     found = []
@@ -128,6 +169,18 @@ def arrange(prefix: str, listed: Iterable[Listed]) -> list[Labelled]:
         if below and not hidden and path.lower().endswith(SUFFIXES):
             found.append(Labelled(item, path, names.from_path(top).rstrip("/")))  # a//x.png is of class a, too
     return found
+
+
+def _cache(folder: Path, where: Store) -> Cache:
+    return Cache(folder / "s3", where)
+
+
+def _listed(part: Sequence[Sequence[Any]]) -> list[Listed]:
+    return [Listed(*one) for one in part]
+
+
+def _readable(found: Iterable[Labelled]) -> list[Listed]:
+    return [one.item for one in found if one.item.size <= MAX_OBJECT_BYTES]
 
 
 def _find(options: Options, bucket: Bucket) -> list[Labelled]:

@@ -1,5 +1,6 @@
 """Trainings on other machines, by the real commands: what comes of them is what one machine would have found."""
 
+import hashlib
 import json
 import signal
 from pathlib import Path
@@ -8,10 +9,13 @@ import pytest
 
 from flows import engines
 from graft.core.errors import EnvironmentProblem
+from tasks.adapters import manifest
 from tasks.ahead import WHOLE
 from tests.cluster import dask_workers, with_store
 from tests.conftest import Finished, Place, wait_until
 from tests.flows.test_tune import SEARCH, ended
+from tests.origins.test_s3 import small, upload
+from tests.relay import relay
 from tests.store import Server
 
 
@@ -87,6 +91,32 @@ def test_a_shard_whose_worker_is_lost_is_measured_by_another(
         assert process.returncode == 0, said.decode()
     for name in ("reports/validation.json", "data/findings.parquet"):
         assert (ours.root / name).read_bytes() == (finished[0].root / name).read_bytes()
+
+
+@pytest.mark.sweep
+def test_a_bucket_s_pictures_are_asked_for_by_workers_alone(
+    place: Place, s3: Server, credentials: None, tmp_path: Path
+) -> None:
+    """The command, behind a relay that keeps count, lists them and takes what the workers bring."""
+    objects = small("meadow", 40)
+    upload(s3, objects)
+    (tmp_path / "cluster").mkdir()
+    there = with_store(place, s3)
+    there.set(f"data.target.origin={{name: s3, uri: 's3://{s3.bucket}/meadow'}}")
+    with dask_workers(there, tmp_path / "cluster", 2) as (address, _), relay(s3.endpoint) as watched:
+        behind = {"DASK_SCHEDULER_ADDRESS": address, "AWS_ENDPOINT_URL_S3": watched.endpoint}
+        ours = Place(there.root, there.environment | behind)
+        done = ours.graft("run", "--until", "ingest", "--on", "dask")
+        assert done.returncode == 0 and "fetch pictures on dask" in done.stdout, done.stdout + done.stderr
+        again = ours.graft("run", "--from", "ingest", "--until", "ingest", "--on", "dask")
+        assert again.returncode == 0 and "on dask" not in again.stdout, again.stdout + again.stderr
+        asked = watched.gets()
+    assert asked and not [key for key in asked if key.startswith("meadow/")]
+    rows = manifest.stream(ours.root / "data" / "manifest.parquet", "target")
+    assert {f"meadow/{row.path}": row.sha256 for row in rows} == {
+        key: hashlib.sha256(data).hexdigest() for key, data in objects.items()
+    }
+    assert not list((ours.root / ".graft" / "ahead").iterdir())
 
 
 @pytest.mark.sweep

@@ -1,6 +1,7 @@
 """The s3 origin against a real server: what comes, what is asked for, and what happens when something breaks."""
 
 import io
+import json
 import os
 import signal
 import socket
@@ -22,7 +23,7 @@ from graft.core.errors import BadInput, EnvironmentProblem, GraftError
 from graft.core.plugins import resolve
 from graft.core.sections import Choice
 from tasks.origins import s3 as origin
-from tasks.origins._s3 import proofs
+from tasks.origins._s3 import elsewhere, proofs
 from tasks.origins._s3.bucket import Listed
 from tests.conftest import ROOT, wait_until
 from tests.relay import Relay, relay
@@ -520,3 +521,61 @@ def test_a_store_that_never_answers_is_given_up(silence: subprocess.Popen[str]) 
     _, told = silence.communicate(timeout=60)
     assert silence.returncode == 1
     assert "EnvironmentProblem: http://127.0.0.1:" in told.splitlines()[-1] and "Read timeout" in told
+
+
+def listed(part: list[Listed]) -> Any:
+    """A part as it travels."""
+    return json.loads(json.dumps(part))
+
+
+def test_parts_that_other_machines_fetched_are_what_would_have_been_fetched_here(
+    s3: Server, watched: Relay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever they call the store; one object comes in pieces, and what this machine has they are not asked for."""
+    count, large = elsewhere.PART_OBJECTS + 7, bytes(5 * MB) + b"end"
+    objects = {key: key.encode() for key in small("parts", count)} | {"parts/birch/zz.png": large}
+    upload(s3, objects)
+    here, asked = tmp_path / "here", options("parts")
+    first, second = origin.parts(asked, here)
+    assert [len(first), len(second)] == [elsewhere.PART_OBJECTS, 8]
+
+    for number, part in enumerate((first, second)):
+        kept, made = tmp_path / f"kept{number}", tmp_path / f"made{number}"
+        made.mkdir()
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3.endpoint)
+        origin.fetch_part(asked, listed(part), kept, made)
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", watched.endpoint)
+        origin.keep_part(asked, listed(part), made, here)
+        assert list(origin.parts(asked, here)) == ([second] if part is first else [])
+    assert watched.gets() == []
+
+    found = fetch("parts", here)
+    assert watched.gets() == []
+    assert {f"parts/{one.path}": one.data for one in found} == objects
+
+
+def test_a_part_that_is_not_as_it_was_made_is_refused(s3: Server, tmp_path: Path) -> None:
+    upload(s3, small("odd"))
+    (part,) = origin.parts(options("odd"), tmp_path / "here")
+    (tmp_path / "made").mkdir()
+    origin.fetch_part(options("odd"), listed(part), tmp_path / "kept", tmp_path / "made")
+    file = tmp_path / "made" / elsewhere.OBJECTS
+
+    def keep(part: list[Listed]) -> str:
+        return refused(BadInput, lambda: origin.keep_part(options("odd"), part, tmp_path / "made", tmp_path / "here"))
+
+    assert "8 objects where 7 were asked for; remove spread/" in keep(part[:-1])
+    assert f"bytes of {part[0].key}, which has 1; remove spread/" in keep([part[0]._replace(size=1), *part[1:]])
+    file.write_bytes(file.read_bytes()[:-100])
+    assert "what was fetched elsewhere is not as it was made: " in keep(part)
+
+
+def test_an_object_that_changed_before_another_machine_fetched_it_is_told(s3: Server, tmp_path: Path) -> None:
+    upload(s3, small("late"))
+    (part,) = origin.parts(options("late"), tmp_path / "here")
+    upload(s3, {part[3].key: png(77)})
+    (tmp_path / "made").mkdir()
+    told = refused(
+        BadInput, lambda: origin.fetch_part(options("late"), listed(part), tmp_path / "kept", tmp_path / "made")
+    )
+    assert told.startswith(f"s3://models/{part[3].key} was changed or deleted")

@@ -23,7 +23,7 @@ from tasks import extract, ingest, splits
 from tasks.adapters import arrays, manifest
 from tasks.adapters.manifest import Row
 from tasks.choices import Choices
-from tasks.gate import rules
+from tasks.gate import examine, rules
 from tasks.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
@@ -171,3 +171,20 @@ def test_copies_are_the_same_pairs_however_many_rows_are_asked_at_once(monkeypat
         strict=True,
     ):
         np.testing.assert_array_equal(now, before)
+
+
+def test_descriptors_read_from_their_file_are_those_in_memory(tmp_path: Path) -> None:
+    """Whatever rows are asked for, in whatever order, of whichever pieces of the file."""
+    generator = np.random.default_rng(0)
+    n = 2 * examine.PIECE + 3
+    every = generator.normal(size=(n, duplicates.N_VALUES)).astype(np.float16)
+    every.tofile(tmp_path / "descriptors")
+    described = examine.Described(tmp_path / "descriptors")
+    for rows in (np.arange(n), generator.integers(0, n, 500), np.array([n - 1]), np.arange(n)[::-7], np.arange(0)):
+        assert np.array_equal(described[rows], every[rows])
+    some = np.sort(generator.choice(n, 200, replace=False))
+    every[some[100:]] = every[some[:100]]
+    every.tofile(tmp_path / "descriptors")
+    pairs, distances = duplicates.near(duplicates.Picked(described, some), 0.08)
+    assert len(pairs) >= 100 and np.array_equal(pairs, duplicates.near(every[some], 0.08)[0])
+    assert np.array_equal(distances, duplicates.near(every[some], 0.08)[1])

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from graft.core.errors import BadInput, UsageError, one_line
 from graft.core.sections import Choice, Settings
@@ -25,7 +26,10 @@ def load(path: Path) -> Settings:
     Raises:
         BadInput: the file is missing, is no YAML, has an unknown key or a value out of range; the text names the key.
     """
-    return _parse(_read(path), path.name)
+    text = _read(path)
+    found = _parse(text, path.name)
+    _readable_by_dvc(text, path.name)
+    return found
 
 
 def set_values(path: Path, assignments: list[str], check: Callable[[Settings], object]) -> list[str]:
@@ -133,12 +137,23 @@ def _mapping(yaml: YAML, text: str, where: str) -> Any:
     return document
 
 
+def _readable_by_dvc(text: str, where: str) -> None:
+    """DVC reads the file with libyaml, which takes YAML 1.1 alone: in `{uri: s3://x}` the second colon is an error."""
+    try:
+        YAML(typ="safe").load(text)
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = str(getattr(error, "problem", None) or error).splitlines()[0]
+        raise BadInput(one_line(f"{where}{line}: DVC cannot read it: {problem}; put the value in quotes")) from None
+
+
 def _assign(document: Any, text: str) -> str:
     key, equals, raw = text.partition("=")
     if not equals or not key:
         raise UsageError(f"--set takes KEY=VALUE, got {one_line(text)!r}")
     try:
-        value = YAML().load(raw) if raw.strip() else None
+        value = _quoted(YAML().load(raw)) if raw.strip() else None
     except YAMLError:
         raise UsageError(f"--set {one_line(key)}: {one_line(raw)!r} is not valid YAML") from None
     *path, last = key.split(".")
@@ -150,7 +165,7 @@ def _assign(document: Any, text: str) -> str:
         if not isinstance(node, dict):
             raise BadInput(f"--set: {one_line(key)}: unknown key")
     before = node.get(last)
-    if before == value and type(before) is type(value):
+    if before == value and _kind(before) is _kind(value):
         return ""
     renames = last == "name" and bool(path) and path[-1] in CHOICES
     dropped = [other for other in node if other != "name"] if renames else []
@@ -159,6 +174,20 @@ def _assign(document: Any, text: str) -> str:
     node[last] = value
     note = f" (and drops {', '.join(dropped)})" if dropped else ""
     return f"{key}: {_shown(before)} -> {_shown(value)}{note}"
+
+
+def _kind(value: Any) -> type:
+    return str if isinstance(value, str) else type(value)
+
+
+def _quoted(value: Any) -> Any:
+    """The same with quotes around texts that have a colon: see `_readable_by_dvc`."""
+    if isinstance(value, dict):
+        for key in value:
+            value[key] = _quoted(value[key])
+    elif isinstance(value, list):
+        value[:] = [_quoted(one) for one in value]
+    return DoubleQuotedScalarString(value) if isinstance(value, str) and ":" in value else value
 
 
 def _spell_out(node: Any) -> bool:

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from dvc.utils.serialize import load_yaml
 from pydantic import ValidationError
 
 from graft.core import settings
@@ -213,3 +214,22 @@ def test_another_plug_in_drops_the_options_of_the_old_one(params: Path) -> None:
 def test_a_whole_origin_can_be_set_at_once(params: Path) -> None:
     settings.set_values(params, ["data.target.origin={name: folder, root: /somewhere}"], fine)
     assert settings.load(params).data.target.origin.options == {"root": "/somewhere"}
+
+
+@pytest.mark.parametrize("said", ["s3://bucket/flowers", "'s3://bucket/flowers'", '"s3://bucket/flowers"'])
+def test_a_uri_within_a_mapping_is_written_so_that_dvc_can_read_it(params: Path, said: str) -> None:
+    for _ in range(2):
+        told = settings.set_values(params, [f"data.target.origin={{name: s3, uri: {said}}}"], fine)
+    assert told == []
+    assert load_yaml(str(params))["data"]["target"]["origin"] == {"name": "s3", "uri": "s3://bucket/flowers"}
+    assert settings.load(params).data.target.origin.options == {"uri": "s3://bucket/flowers"}
+
+
+def test_a_file_that_dvc_cannot_read_is_refused_with_its_line(params: Path) -> None:
+    (line,) = (n for n, text in enumerate(params.read_text().splitlines(), start=1) if "name: animals" in text)
+    replaced(params, "origin: {name: glyphs}", "origin: {name: s3, uri: s3://bucket/flowers}")
+    told = f"^params.yaml, line {line + 1}: DVC cannot read it: found unexpected ':'; put the value in quotes$"
+    with pytest.raises(BadInput, match=told):
+        settings.load(params)
+    replaced(params, "uri: s3://bucket/flowers", "uri: 's3://bucket/flowers'")
+    assert settings.load(params).data.source.origin.options == {"uri": "s3://bucket/flowers"}

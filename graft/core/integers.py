@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graft.core import fit, ranges
+from graft.core import fit, ranges, rounded
 from graft.core.fake_quant_layers import UNEVEN
 
 ENOUGH = 10
@@ -41,13 +41,25 @@ def rewritten(model: Any, samples: NDArray[np.uint8]) -> Any:
     return ranges.floored(_cloned(model, call), samples)
 
 
-def corrected(model: Any, samples: NDArray[np.uint8], rounded: NDArray[np.float32]) -> Any:
-    """`model` less what its integers add to each logit on average (Nagel et al. 2019, who ask every layer).
+def centred(model: Any, samples: NDArray[np.uint8]) -> Any:
+    """`model` whose convolutions have what rounding their weights adds on average taken off: see `rounded`.
+
+    Its answers are those of `model` once it has been rounded, not before.
 
     Args:
         model: keras.Model, as `rewritten` made it.
         samples: (n, height, width, channels).
-        rounded: (n, classes), the logits of `samples` by a file of integers that was made of `model`.
+    """
+    return _cloned(model, functools.partial(_centred, rounded.shifts(model, samples)))
+
+
+def corrected(model: Any, logits: NDArray[np.float32], found: NDArray[np.float32]) -> Any:
+    """`model` less what its integers add to each logit on average (Nagel et al. 2019).
+
+    Args:
+        model: keras.Model, as `rewritten` or `centred` made it.
+        logits: (n, classes), what `rewritten` answers to n samples.
+        found: the same by a file of integers that was made of `model`.
 
     Returns:
         A new model; `model` itself where no dense layer ends it.
@@ -55,9 +67,8 @@ def corrected(model: Any, samples: NDArray[np.uint8], rounded: NDArray[np.float3
     head = ranges.Head.of(model)
     if head is None:
         return model
-    logits = fit.predict(model, samples)
-    counts = np.ones_like(logits) if head.is_linear else (logits > 0) * (rounded > 0)  # at a floor nothing is added
-    more = ((rounded - logits) * counts).sum(axis=0) / np.maximum(counts.sum(axis=0), ENOUGH)
+    counts = np.ones_like(logits) if head.is_linear else (logits > 0) * (found > 0)  # at a floor nothing is added
+    more = ((found - logits) * counts).sum(axis=0) / np.maximum(counts.sum(axis=0), ENOUGH)
     return head.replaced(-more, "linear" if head.is_linear else "relu")
 
 
@@ -87,6 +98,12 @@ def _folded(samples: NDArray[np.uint8], sums: ranges.Sums, layer: Any, *args: An
     if isinstance(layer, keras.layers.Rescaling) and _is_picture(x):
         return _depthwise(layer.name, layer.scale, layer.offset, x)
     return _evened(samples, layer, *args, **kwargs)
+
+
+def _centred(shifts: dict[int, NDArray[np.float32]], layer: Any, *args: Any, **kwargs: Any) -> Any:
+    if id(layer) in shifts:
+        return rounded.less(layer, shifts[id(layer)], args[0])
+    return layer(*args, **kwargs)
 
 
 def _evened(samples: NDArray[np.uint8], layer: Any, *args: Any, **kwargs: Any) -> Any:

@@ -33,7 +33,7 @@ class Sums(NamedTuple):
     read: dict[int, NDArray[np.float64]]
 
 
-class _Node(NamedTuple):
+class Node(NamedTuple):
     """One use of a layer in a net."""
 
     layer: Any
@@ -55,7 +55,7 @@ def sums(model: Any, samples: NDArray[np.uint8]) -> Sums:
         samples: (n, height, width, channels), which show how large each channel becomes.
     """
     found = Sums({}, {})
-    for graph in _graphs(model):
+    for graph in graphs(model):
         if graph.inputs[0].shape[1:] == samples.shape[1:] and len(graph.inputs) == 1:
             _add(graph, samples, found)
     return found
@@ -108,9 +108,9 @@ class Head(NamedTuple):
         """None if the net ends otherwise."""
         import keras
 
-        if next(_graphs(model), None) is None:
+        if next(graphs(model), None) is None:
             return None
-        net, nodes = _recorded(model)
+        net, nodes = recorded(model)
         made, by = _maker(net.outputs[0], nodes), 1.0
         if made is not None and type(made.layer).__name__ in ("Divide", "TrueDivide"):
             if len(made.arguments) != 2 or not isinstance(made.arguments[1], (int, float)):
@@ -140,37 +140,37 @@ class Head(NamedTuple):
         return keras.Model(self.net.inputs, y, name=self.net.name)
 
 
-def _maker(tensor: Any, nodes: list[_Node]) -> _Node | None:
+def _maker(tensor: Any, nodes: list[Node]) -> Node | None:
     return next((one for one in nodes if any(tensor is made for made in one.outputs)), None)
 
 
-def _graphs(model: Any) -> Iterator[Any]:
+def graphs(model: Any) -> Iterator[Any]:
     """The net and all that it uses as layers, each once."""
     import keras
 
     if isinstance(model, keras.Model) and hasattr(model, "operations"):
         yield model
         for layer in model.layers:
-            yield from _graphs(layer)
+            yield from graphs(layer)
 
 
-def _recorded(graph: Any) -> tuple[Any, list[_Node]]:
+def recorded(graph: Any) -> tuple[Any, list[Node]]:
     """A copy of the net around the same layers, and their uses in it, in order."""
     import keras
 
-    nodes: list[_Node] = []
+    nodes: list[Node] = []
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
         made = layer(*args, **kwargs)
         given = [one for one in keras.tree.flatten((args, kwargs)) if isinstance(one, keras.KerasTensor)]
-        nodes.append(_Node(layer, given, args, keras.tree.flatten(made)))
+        nodes.append(Node(layer, given, args, keras.tree.flatten(made)))
         return made
 
     return keras.models.clone_model(graph, clone_function=lambda layer: layer, call_function=call), nodes
 
 
 def _add(graph: Any, samples: NDArray[np.uint8], found: Sums) -> None:
-    copy, nodes = _recorded(graph)
+    copy, nodes = recorded(graph)
     groups = [group for group in _groups(nodes) if _is_free(group, nodes, copy)]
     if not groups:
         return
@@ -184,7 +184,7 @@ def _add(graph: Any, samples: NDArray[np.uint8], found: Sums) -> None:
                 found.written[id(node.layer)] = share
 
 
-def _groups(nodes: list[_Node]) -> Iterable[list[Any]]:
+def _groups(nodes: list[Node]) -> Iterable[list[Any]]:
     """Tensors that have to be divided alike, since layers of `JOINS` lead from one to another."""
     of: dict[int, list[Any]] = {}
     for node in nodes:
@@ -197,7 +197,7 @@ def _groups(nodes: list[_Node]) -> Iterable[list[Any]]:
     return {id(group): group for group in of.values()}.values()
 
 
-def _is_free(group: list[Any], nodes: list[_Node], copy: Any) -> bool:
+def _is_free(group: list[Any], nodes: list[Node], copy: Any) -> bool:
     """Whether layers that can divide write all of it, normalisations that can multiply read it, and nobody else."""
     tensors, uses = {id(one) for one in group}, Counter(id(node.layer) for node in nodes)
     made = {id(one) for node in nodes for one in node.outputs}
@@ -209,11 +209,11 @@ def _is_free(group: list[Any], nodes: list[_Node], copy: Any) -> bool:
     return sound and bool(readers) and all(uses[id(node.layer)] == 1 for node in writers + readers)
 
 
-def _is_join(node: _Node) -> bool:
+def _is_join(node: Node) -> bool:
     return type(node.layer).__name__ in JOINS
 
 
-def _is_norm(node: _Node) -> bool:
+def _is_norm(node: Node) -> bool:
     import keras
 
     return isinstance(node.layer, keras.layers.BatchNormalization) and stands_alone(node.layer, node.inputs[0])

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from graft.core import attached, four_bits, integers, litert, vectors
+from graft.core import attached, fit, four_bits, integers, litert, vectors
 from graft.core.errors import BadInput
 from graft.core.extras import Extra
 
@@ -54,8 +54,8 @@ def convert(options: Options, model: Any, samples: NDArray[np.uint8]) -> dict[st
     """The model as a TFLite file.
 
     int8 quantises weights and activations after training (Jacob et al. 2018), weights for each channel apart
-    (Krishnamoorthi 2018), with ranges read off `samples`, and then once more with what that added to the logits taken
-    off (see `integers.corrected`).
+    (Krishnamoorthi 2018), with ranges read off `samples`, biases that take off what rounding weights adds on average
+    (see `rounded`), and then once more with what is left of that in the logits taken off (see `integers.corrected`).
 
     Args:
         model: keras.Model, (batch, size, size, 3) float32 in [0, 255] to (batch, classes) logits.
@@ -78,11 +78,12 @@ def _converted(options: Options, model: Any, samples: NDArray[np.uint8]) -> byte
     if options.precision not in READY:
         return _written(options, model, samples)
     ready = READY[options.precision](model, samples)
-    content = _written(options, ready, samples)
     if options.precision != "int8":
-        return content
-    better = integers.corrected(ready, samples, _logits(content, samples))
-    return content if better is ready else _written(options, better, samples)
+        return _written(options, ready, samples)
+    centred = integers.centred(ready, samples)
+    content = _written(options, centred, samples)
+    better = integers.corrected(centred, fit.predict(ready, samples), _logits(content, samples))
+    return content if better is centred else _written(options, better, samples)
 
 
 def _written(options: Options, model: Any, samples: NDArray[np.uint8]) -> bytes:

@@ -95,7 +95,7 @@ def test_what_rounding_adds_to_a_logit_is_taken_off_its_bias(activation: str, ne
     logits = fit.predict(model, PICTURES)
     added = np.array([0.2, -0.1, 0.0, 0.4], np.float32)
     rounded = logits + np.where((logits > 0) | (activation == "linear"), added, 0.0)
-    made = integers.corrected(model, PICTURES, rounded.astype(np.float32))
+    made = integers.corrected(model, logits, rounded.astype(np.float32))
     off = net.get_layer("head").get_weights()[1] - made.layers[-1].get_weights()[1]
     seen = np.full(4, len(PICTURES)) if activation == "linear" else ((logits > 0) & (rounded > 0)).sum(axis=0)
     np.testing.assert_allclose(off, added * seen / np.maximum(seen, integers.ENOUGH), atol=1e-5)
@@ -104,6 +104,6 @@ def test_what_rounding_adds_to_a_logit_is_taken_off_its_bias(activation: str, ne
 def test_a_net_that_ends_in_no_dense_layer_is_not_corrected(net: Any) -> None:
     averaged = views.averaged(net, vary.VIEWS[:2])
     logits = fit.predict(averaged, PICTURES)
-    assert integers.corrected(averaged, PICTURES, logits + 1) is averaged
+    assert integers.corrected(averaged, logits, logits + 1) is averaged
     head = ranges.Head.of(net)
     assert head is not None and ranges.Head.of(head.replaced(0.0, "tanh")) is None

@@ -22,6 +22,9 @@ CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D")
 def shifts(model: Any, samples: NDArray[np.uint8]) -> dict[int, NDArray[np.float32]]:
     """By id of a convolution, (channels,): what rounding its weights adds to each channel on average.
 
+    Only of nets that have depthwise convolutions, whose channels have few weights each: others lost as much by it as
+    they gained, or more (docs/exports.md).
+
     A batch normalisation that is folded into a convolution later multiplies a channel's weights and their steps alike.
 
     Args:
@@ -36,6 +39,8 @@ def shifts(model: Any, samples: NDArray[np.uint8]) -> dict[int, NDArray[np.float
             continue
         copy, nodes = ranges.recorded(graph)
         uses = Counter(id(node.layer) for node in nodes)
+        if not any(_is_depthwise(node.layer) for node in nodes):
+            continue
         mine = [node for node in nodes if type(node.layer).__name__ in CONVOLUTIONS and uses[id(node.layer)] == 1]
         if not mine:
             continue
@@ -66,6 +71,11 @@ def kernel(values: NDArray[np.float32], channels: tuple[int, ...]) -> NDArray[np
     step = np.maximum(np.abs(values).max(axis=others, keepdims=True) / STEPS, np.finfo(np.float32).tiny)
     nearest: NDArray[np.float32] = np.round(values / step) * step
     return nearest
+
+
+def _is_depthwise(layer: Any) -> bool:
+    """Of 1 by 1 it only multiplies and adds, as a normalisation does that stands alone (see `integers`)."""
+    return type(layer).__name__ == "DepthwiseConv2D" and max(layer.kernel_size) > 1
 
 
 def _error(layer: Any) -> Any:

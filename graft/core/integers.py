@@ -49,8 +49,12 @@ def centred(model: Any, samples: NDArray[np.uint8]) -> Any:
     Args:
         model: keras.Model, as `rewritten` made it.
         samples: (n, height, width, channels).
+
+    Returns:
+        A new model; `model` itself where `rounded.shifts` has nothing to say.
     """
-    return _cloned(model, functools.partial(_centred, rounded.shifts(model, samples)))
+    shifts = rounded.shifts(model, samples)
+    return _cloned(model, functools.partial(_centred, shifts)) if shifts else model
 
 
 def corrected(model: Any, logits: NDArray[np.float32], found: NDArray[np.float32]) -> Any:

@@ -39,10 +39,8 @@ def shifts(model: Any, samples: NDArray[np.uint8]) -> dict[int, NDArray[np.float
             continue
         copy, nodes = ranges.recorded(graph)
         uses = Counter(id(node.layer) for node in nodes)
-        if not any(_is_depthwise(node.layer) for node in nodes):
-            continue
         mine = [node for node in nodes if type(node.layer).__name__ in CONVOLUTIONS and uses[id(node.layer)] == 1]
-        if not mine:
+        if not mine or not any(_is_depthwise(node.layer) for node in nodes):
             continue
         added = [keras.ops.mean(_error(node.layer)(node.inputs[0]), axis=(1, 2)) for node in mine]
         seen = fit.predict(keras.Model(copy.inputs, keras.ops.concatenate(added, axis=-1)), samples).mean(axis=0)

@@ -128,13 +128,18 @@ def _mapping(yaml: YAML, text: str, where: str) -> Any:
     try:
         document = yaml.load(text)
     except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = str(getattr(error, "problem", None) or error).splitlines()[0]
+        line, problem = _problem(error)
         raise BadInput(one_line(f"{where}{line}: not valid YAML: {problem}")) from None
     if not isinstance(document, dict):
         raise BadInput(f"{where} is empty or not a mapping; see params.yaml of a fresh clone")
     return document
+
+
+def _problem(error: YAMLError) -> tuple[str, str]:
+    """In which line, if it says so, and what."""
+    mark = getattr(error, "problem_mark", None)
+    line = f", line {mark.line + 1}" if mark else ""
+    return line, str(getattr(error, "problem", None) or error).splitlines()[0]
 
 
 def _readable_by_dvc(text: str, where: str) -> None:
@@ -142,9 +147,7 @@ def _readable_by_dvc(text: str, where: str) -> None:
     try:
         YAML(typ="safe").load(text)
     except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = str(getattr(error, "problem", None) or error).splitlines()[0]
+        line, problem = _problem(error)
         raise BadInput(one_line(f"{where}{line}: DVC cannot read it: {problem}; put the value in quotes")) from None
 
 

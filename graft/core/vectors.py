@@ -7,6 +7,8 @@ reader can tell; TensorFlow's converter and AI Edge Quantizer write each anew.
 
 from typing import Any
 
+import numpy as np
+
 ALIGNED = 16
 """Bytes by which weights are aligned in a file, so that kernels may read them where they lie."""
 
@@ -22,7 +24,7 @@ def shared(content: bytes) -> bytes:
         for tensor in graph.tensors:
             if tensor.quantization is not None and tensor.quantization.details is None:
                 tensor.quantization = _Quantization(schema, tensor.quantization, vectors)
-    model.buffers = [_Buffer(one) for one in model.buffers]
+    model.buffers = [_Buffer(one, content) for one in model.buffers]
     builder = flatbuffers.Builder(len(content))
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
@@ -52,10 +54,16 @@ class _Quantization:
 
 
 class _Buffer:
-    """Weights, aligned, which the schema's own classes leave out."""
+    """Weights, aligned, which the schema's own classes leave out; also those that stood behind the tables.
 
-    def __init__(self, one: Any) -> None:
+    AI Edge Quantizer writes the weights of all but small nets there, and their place in the file (`offset`, above 1).
+    """
+
+    def __init__(self, one: Any, content: bytes) -> None:
         self._one = one
+        if one.offset > 1:
+            one.data = np.frombuffer(content, np.uint8, one.size, one.offset)
+            one.offset = one.size = 0
 
     def Pack(self, builder: Any) -> Any:  # noqa: N802  # as the schema's own tables are asked
         """Write the table; where it is."""

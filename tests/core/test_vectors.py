@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from graft.core import vectors
+from graft.core import four_bits, vectors
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3)).astype(np.float32)
 
@@ -24,6 +24,18 @@ def content() -> bytes:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: ([one[None]] for one in PICTURES)
     return bytes(converter.convert())
+
+
+@pytest.fixture(scope="module")
+def outside() -> bytes:
+    """With so many weights of 4 bits that they stand behind the tables."""
+    import keras
+    import tensorflow as tf
+
+    entry = keras.Input(batch_shape=(1, 16, 16, 3))
+    x = keras.layers.Conv2D(1024, 3, activation="relu")(keras.layers.Conv2D(64, 3, activation="relu")(entry))
+    model = keras.Model(entry, keras.layers.Dense(5)(keras.layers.GlobalAveragePooling2D()(x)))
+    return four_bits.quantised(bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert()))
 
 
 def interpreter(content: bytes) -> Any:
@@ -71,3 +83,14 @@ def test_weights_are_aligned(content: bytes) -> None:
     parts = [model.Buffers(index).DataAsNumpy() for index in range(model.BuffersLength())]
     places = [part.ctypes.data - less.ctypes.data for part in parts if isinstance(part, np.ndarray)]
     assert len(places) > 5 and all(place % vectors.ALIGNED == 0 for place in places)
+
+
+def test_weights_that_stood_behind_the_tables_stand_in_them(outside: bytes) -> None:
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    def offsets(content: bytes) -> list[int]:
+        return [one.offset for one in schema.ModelT.InitFromPackedBuf(content).buffers]
+
+    less = vectors.shared(outside)
+    assert max(offsets(outside)) > 1 and not any(offsets(less))
+    assert told(less) == told(outside) and answers(less) == answers(outside)

@@ -11,7 +11,6 @@ Nagel et al. 2019, who do so between layers). What else a range is better spent 
 """
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -38,7 +37,7 @@ def rewritten(model: Any, samples: NDArray[np.uint8]) -> Any:
         samples: (n, height, width, channels), which show how large features become.
     """
     call = functools.partial(_folded, samples, ranges.sums(model, samples))
-    return ranges.floored(_cloned(model, call), samples)
+    return ranges.floored(ranges.cloned(model, call), samples)
 
 
 def centred(model: Any, samples: NDArray[np.uint8]) -> Any:
@@ -54,7 +53,7 @@ def centred(model: Any, samples: NDArray[np.uint8]) -> Any:
         A new model; `model` itself where `rounded.shifts` has nothing to say.
     """
     shifts = rounded.shifts(model, samples)
-    return _cloned(model, functools.partial(_centred, shifts)) if shifts else model
+    return ranges.cloned(model, functools.partial(_centred, shifts)) if shifts else model
 
 
 def corrected(model: Any, logits: NDArray[np.float32], found: NDArray[np.float32]) -> Any:
@@ -78,15 +77,7 @@ def corrected(model: Any, logits: NDArray[np.float32], found: NDArray[np.float32
 
 def evened(model: Any, samples: NDArray[np.uint8]) -> Any:
     """The same, but dense layers alone are made anew: all that a file needs whose weights alone are integers."""
-    return _cloned(model, functools.partial(_evened, samples))
-
-
-def _cloned(model: Any, call: Callable[..., Any]) -> Any:
-    import keras
-
-    if not isinstance(model, keras.Model) or not hasattr(model, "operations"):
-        return model
-    return keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call, recursive=True)
+    return ranges.cloned(model, functools.partial(_evened, samples))
 
 
 def _folded(samples: NDArray[np.uint8], sums: ranges.Sums, layer: Any, *args: Any, **kwargs: Any) -> Any:
@@ -96,8 +87,7 @@ def _folded(samples: NDArray[np.uint8], sums: ranges.Sums, layer: Any, *args: An
     if id(layer) in sums.written:
         return ranges.divided(layer, sums.written[id(layer)], x)
     if isinstance(layer, keras.layers.BatchNormalization) and x is not None and ranges.stands_alone(layer, x):
-        factor = _weight(layer.gamma, x) / np.sqrt(np.asarray(layer.moving_variance) + layer.epsilon)
-        offset = _weight(layer.beta, x, 0.0) - np.asarray(layer.moving_mean) * factor
+        factor, offset = ranges.normalisation(layer, x.shape[-1])
         return _depthwise(layer.name, factor * sums.read.get(id(layer), 1.0), offset, x)
     if isinstance(layer, keras.layers.Rescaling) and _is_picture(x):
         return _depthwise(layer.name, layer.scale, layer.offset, x)
@@ -146,10 +136,6 @@ def _at_least(values: Any) -> Any:
 
 def _is_picture(x: Any) -> bool:
     return x is not None and len(x.shape) == 4
-
-
-def _weight(variable: Any, x: Any, without: float = 1.0) -> Any:
-    return np.full(x.shape[-1], without) if variable is None else np.asarray(variable)
 
 
 def _depthwise(name: str, factor: Any, offset: Any, x: Any) -> Any:

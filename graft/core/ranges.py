@@ -5,7 +5,7 @@ logits between which a picture is decided, where others fall far below them.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -169,6 +169,25 @@ def recorded(graph: Any) -> tuple[Any, list[Node]]:
     return keras.models.clone_model(graph, clone_function=lambda layer: layer, call_function=call), nodes
 
 
+def cloned(model: Any, call: Callable[..., Any]) -> Any:
+    """The net with what `call(layer, x, ...)` makes of each of its layers; `model` itself if it has none."""
+    import keras
+
+    if not isinstance(model, keras.Model) or not hasattr(model, "operations"):
+        return model
+    return keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call, recursive=True)
+
+
+def normalisation(layer: Any, channels: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(channels,) twice: by what a batch normalisation multiplies, and what it adds to that."""
+    gamma, beta = (
+        np.full(channels, without) if one is None else np.asarray(one, np.float64)
+        for one, without in ((layer.gamma, 1.0), (layer.beta, 0.0))
+    )
+    factor = gamma / np.sqrt(np.asarray(layer.moving_variance, np.float64) + layer.epsilon)
+    return factor, beta - np.asarray(layer.moving_mean) * factor
+
+
 def _add(graph: Any, samples: NDArray[np.uint8], found: Sums) -> None:
     copy, nodes = recorded(graph)
     groups = [group for group in _groups(nodes) if _is_free(group, nodes, copy)]
@@ -180,7 +199,7 @@ def _add(graph: Any, samples: NDArray[np.uint8], found: Sums) -> None:
         for node in nodes:
             if _is_norm(node) and id(node.inputs[0]) in tensors:
                 found.read[id(node.layer)] = share
-            elif _writes(node.layer) and id(node.outputs[0]) in tensors:
+            elif writes(node.layer) and id(node.outputs[0]) in tensors:
                 found.written[id(node.layer)] = share
 
 
@@ -205,7 +224,7 @@ def _is_free(group: list[Any], nodes: list[Node], copy: Any) -> bool:
         return False
     writers = [node for node in nodes if tensors & {id(one) for one in node.outputs} and not _is_join(node)]
     readers = [node for node in nodes if tensors & {id(one) for one in node.inputs} and not _is_join(node)]
-    sound = all(_writes(node.layer) for node in writers) and all(_is_norm(node) for node in readers)
+    sound = all(writes(node.layer) for node in writers) and all(_is_norm(node) for node in readers)
     return sound and bool(readers) and all(uses[id(node.layer)] == 1 for node in writers + readers)
 
 
@@ -219,7 +238,8 @@ def _is_norm(node: Node) -> bool:
     return isinstance(node.layer, keras.layers.BatchNormalization) and stands_alone(node.layer, node.inputs[0])
 
 
-def _writes(layer: Any) -> bool:
+def writes(layer: Any) -> bool:
+    """Whether it is a convolution that nothing rectifies."""
     return type(layer).__name__ in ("Conv2D", "DepthwiseConv2D") and _is_linear(layer)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from graft.core import integers
+from graft.core import integers, rounded
 from graft.core.errors import BadInput
 from graft.core.extras import Extra, lacking
 
@@ -45,7 +45,8 @@ def file_name(options: Options) -> str:
 def convert(options: Options, model: Any, samples: NDArray[np.uint8]) -> dict[str, bytes]:
     """The model as an ONNX file, by tf2onnx.
 
-    int8 quantises after training (Jacob et al. 2018), weights for each channel apart, with ranges read off `samples`.
+    int8 quantises after training (Jacob et al. 2018), weights for each channel apart and one making up for another (see
+    `rounded`), with ranges read off `samples`.
 
     Args:
         model: keras.Model, (batch, size, size, 3) float32 in [0, 255] to (batch, classes) logits.
@@ -60,7 +61,7 @@ def convert(options: Options, model: Any, samples: NDArray[np.uint8]) -> dict[st
     _check_installed()
     import keras
 
-    model = integers.rewritten(model, samples) if options.precision == "int8" else model
+    model = _settled(model, samples) if options.precision == "int8" else model
     picture = keras.Input(model.input_shape[1:], dtype="uint8", name="picture")
     logits = model(keras.ops.cast(picture, "float32"), training=False)
     whole = keras.Model(picture, keras.ops.softmax(logits))
@@ -120,6 +121,11 @@ def describe(options: Options, files: dict[str, bytes]) -> dict[str, Any]:
         "threads": THREADS,
         "builtin_operators_only": {node.domain for node in model.graph.node} <= {"", "ai.onnx"},
     }
+
+
+def _settled(model: Any, samples: NDArray[np.uint8]) -> Any:
+    settled = rounded.settled(integers.rewritten(model, samples), samples, {"Conv2D": 8, "Dense": 8})
+    return integers.centred(settled, samples)
 
 
 def _quantised(path: Path, samples: NDArray[np.uint8]) -> Path:

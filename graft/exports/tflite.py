@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from graft.core import attached, fit, four_bits, integers, litert, vectors
+from graft.core import attached, fit, four_bits, gptq, integers, litert, rounded, vectors
 from graft.core.errors import BadInput
 from graft.core.extras import Extra
 
@@ -24,6 +24,14 @@ RECTIFIED = 6.0
 
 READY = {"int8": integers.rewritten, "dynamic": integers.evened, "int4": integers.evened}
 """What a model becomes before its weights become integers."""
+
+BITS = {
+    "float16": {"Conv2D": gptq.HALF, "Dense": gptq.HALF},
+    "dynamic": {"Conv2D": 8, "Dense": 8},
+    "int8": {"Conv2D": 8, "Dense": 8},
+    "int4": {"Conv2D": 4, "Dense": 8},
+}
+"""Of the weights of layers whose weights make up for one another."""
 
 
 class Options(BaseModel):
@@ -53,9 +61,9 @@ def file_name(options: Options) -> str:
 def convert(options: Options, model: Any, samples: NDArray[np.uint8]) -> dict[str, bytes]:
     """The model as a TFLite file.
 
-    int8 quantises weights and activations after training (Jacob et al. 2018), weights for each channel apart
-    (Krishnamoorthi 2018), with ranges read off `samples`, biases that take off what rounding weights adds on average
-    (see `rounded`), and then once more with what is left of that in the logits taken off (see `integers.corrected`).
+    Below float32 the weights of a layer make up for one another (see `rounded`). int8 quantises weights and activations
+    after training (Jacob et al. 2018), weights for each channel apart (Krishnamoorthi 2018), with ranges read off
+    `samples`, and then once more with what is left of rounding in the logits taken off (see `integers.corrected`).
 
     Args:
         model: keras.Model, (batch, size, size, 3) float32 in [0, 255] to (batch, classes) logits.
@@ -75,12 +83,13 @@ def convert(options: Options, model: Any, samples: NDArray[np.uint8]) -> dict[st
 
 
 def _converted(options: Options, model: Any, samples: NDArray[np.uint8]) -> bytes:
-    if options.precision not in READY:
+    if options.precision not in BITS:
         return _written(options, model, samples)
-    ready = READY[options.precision](model, samples)
+    ready = READY[options.precision](model, samples) if options.precision in READY else model
+    settled = rounded.settled(ready, samples, BITS[options.precision])
     if options.precision != "int8":
-        return _written(options, ready, samples)
-    centred = integers.centred(ready, samples)
+        return _written(options, settled, samples)
+    centred = integers.centred(settled, samples)
     content = _written(options, centred, samples)
     better = integers.corrected(centred, fit.predict(ready, samples), _logits(content, samples))
     return content if better is centred else _written(options, better, samples)

@@ -1,4 +1,4 @@
-"""What rounded weights add on average is taken off by the bias, whatever comes before and after the convolution."""
+"""Weights that settle are those of the file, and what rounding adds on average is taken off by the bias."""
 
 from typing import Any
 
@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from graft.core import fit, rounded
+from graft.backbones import convnet
+from graft.core import fit, gptq, litert, rounded
+from graft.core.spec import Spec
+from graft.exports import tflite
 
 SAMPLES = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
 
@@ -19,13 +22,12 @@ def layer(kind: str) -> Any:
     return keras.layers.Conv2D(8, 3, 2, padding="same", name="asked", **options)
 
 
-def net(asked: Any, depthwise: bool = True) -> Any:
+def net(asked: Any) -> Any:
     """Channels that are positive on average, as behind any rectifier, and the convolution of them."""
     keras.utils.set_random_seed(0)
     picture = keras.Input((8, 8, 3))
     x = keras.layers.Conv2D(6, 1, activation="relu")(picture)
-    if depthwise:
-        x = keras.layers.DepthwiseConv2D(3, padding="same", activation="relu")(x)
+    x = keras.layers.DepthwiseConv2D(3, padding="same", activation="relu")(x)
     return keras.Model(picture, keras.layers.ReLU()(asked(x)))
 
 
@@ -71,8 +73,10 @@ def test_a_layer_that_is_used_twice_stays_as_it_is() -> None:
     assert rounded.shifts(model, SAMPLES) == {}
 
 
-def test_nets_without_depthwise_convolutions_stay_as_they_are() -> None:
-    assert rounded.shifts(net(layer("with a bias"), depthwise=False), SAMPLES) == {}
+def test_what_rounds_to_itself_is_not_shifted() -> None:
+    settled = rounded.settled(net(layer("with a bias")), SAMPLES, {"Conv2D": 8})
+    depthwise = [one for one in settled.layers if isinstance(one, keras.layers.DepthwiseConv2D)]
+    assert set(rounded.shifts(settled, SAMPLES)) == {id(one) for one in depthwise}
 
 
 def test_nets_within_nets_are_asked_where_they_read_pictures() -> None:
@@ -80,3 +84,136 @@ def test_nets_within_nets_are_asked_where_they_read_pictures() -> None:
     picture = keras.Input((8, 8, 3))
     model = keras.Model(picture, keras.layers.GlobalAveragePooling2D()(inner(picture)))
     assert set(rounded.shifts(model, SAMPLES)) == {id(one) for one in inner.layers if "Conv2D" in type(one).__name__}
+
+
+@pytest.fixture(scope="module")
+def trained() -> Any:
+    """With normalisations that change what they read, within it and behind convolutions, and a division at the end."""
+    spec, generator = Spec(size_px=16), np.random.default_rng(1)
+    classifier = fit.classifier(convnet.build(convnet.Options(width=4), spec, 1), 4, 1)
+    backbone = next(one for one in classifier.layers if isinstance(one, keras.Model))
+    for one in backbone.layers:
+        if isinstance(one, keras.layers.BatchNormalization):
+            one.set_weights([generator.uniform(0.5, 2, part.shape) for part in one.get_weights()])
+    return keras.Model(classifier.inputs, classifier.outputs[0] / 1.7)
+
+
+PICTURES = np.random.default_rng(2).integers(0, 256, (60, 16, 16, 3), dtype=np.uint8)
+
+
+def kernels(model: Any) -> list[NDArray[np.float32]]:
+    """Of dense convolutions and dense layers, nets within the net included, outputs first as in a file."""
+    found = []
+    for one in model.layers:
+        if isinstance(one, keras.Model):
+            found += kernels(one)
+        elif type(one).__name__ in ("Conv2D", "Dense"):
+            found.append(np.moveaxis(np.asarray(one.kernel), -1, 0))
+    return found
+
+
+def in_file(content: bytes) -> list[NDArray[np.float32]]:
+    """All tensors of the file that have values, as the real numbers that they stand for."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter, found = Interpreter(model_content=content), []
+    for one in interpreter.get_tensor_details():
+        try:
+            values = interpreter.get_tensor(one["index"])
+        except ValueError:
+            continue  # it is reckoned for each picture
+        quantisation = one["quantization_parameters"]
+        if len(quantisation["scales"]) > 1:
+            axis = [1] * values.ndim
+            axis[quantisation["quantized_dimension"]] = -1
+            found.append(values * quantisation["scales"].reshape(axis))
+        else:
+            found.append(litert.as_float(values, one) if values.dtype in (np.int8, np.float16) else values)
+    return found
+
+
+@pytest.mark.parametrize("precision", ["float16", "dynamic", "int8"])
+def test_a_file_has_the_very_weights_that_settled(precision: str, trained: Any) -> None:
+    ready = tflite.READY.get(precision, lambda model, samples: model)(trained, PICTURES)
+    settled = kernels(rounded.settled(ready, PICTURES, tflite.BITS[precision]))
+    options = tflite.Options(precision=precision)
+    file = in_file(tflite.convert(options, trained, PICTURES)[tflite.file_name(options)])
+    assert len(settled) == 11
+    for kernel in settled:
+        like = [one for one in file if one.shape == kernel.shape]
+        off = min(float(np.abs(one - kernel).max()) for one in like)
+        assert off < 1e-6 * np.abs(kernel).max()
+
+
+def test_nothing_settles_without_a_number_of_bits_and_normalisations_are_folded(trained: Any) -> None:
+    before = [one.copy() for one in trained.get_weights()]
+    same = rounded.settled(trained, PICTURES, {})
+    np.testing.assert_allclose(fit.predict(same, PICTURES), fit.predict(trained, PICTURES), rtol=1e-4, atol=1e-4)
+    norms = [
+        sum(isinstance(one, keras.layers.BatchNormalization) for one in nested(model)) for model in (trained, same)
+    ]
+    assert norms == [7, 3]  # behind an addition they stay
+    rounded.settled(trained, PICTURES, {"Conv2D": 8, "Dense": 8})
+    assert all(np.array_equal(old, new) for old, new in zip(before, trained.get_weights(), strict=True))
+
+
+def nested(model: Any) -> list[Any]:
+    return [part for one in model.layers for part in (nested(one) if isinstance(one, keras.Model) else [one])]
+
+
+@pytest.mark.parametrize("bits", [4, 8, gptq.HALF])
+def test_settled_weights_are_off_by_nothing_on_average_and_by_less_than_the_nearest_ones(bits: int) -> None:
+    keras.utils.set_random_seed(0)
+    picture = keras.Input((8, 8, 3))
+    made = keras.Model(picture, keras.layers.Conv2D(8, 3, 2, padding="same")(keras.layers.Rescaling(1 / 255)(picture)))
+    smooth = np.asarray(keras.ops.image.resize(SAMPLES[:, ::4, ::4].astype(np.float32), (8, 8))).astype(np.uint8)
+    exact = fit.predict(made, smooth)
+    settled = rounded.settled(made, smooth, {"Conv2D": bits})
+    off = fit.predict(settled, smooth) - exact
+    assert np.abs(off.mean(axis=(0, 1, 2))).max() < 1e-5
+    nearest = keras.models.clone_model(made)
+    kernel, bias = made.layers[-1].get_weights()
+    near = gptq.rounded(kernel.reshape(27, 8), np.eye(27), bits).reshape(kernel.shape)
+    nearest.set_weights([near, bias])
+    by_itself = fit.predict(nearest, smooth) - exact
+    assert 0 < off.std() < 0.6 * by_itself.std()
+
+
+def test_batch_statistics_do_not_move() -> None:
+    """Behind a layer that resizes, Keras (3.15) takes a call that does not say what it is for, for training."""
+    picture = keras.Input((8, 8, 3))
+    x = keras.layers.DepthwiseConv2D(3, padding="same")(keras.layers.Resizing(6, 6)(picture))
+    x = keras.layers.ReLU(6.0)(keras.layers.BatchNormalization()(x))
+    model = keras.Model(picture, keras.layers.Conv2D(8, 1)(x))
+    before = [one.copy() for one in model.get_weights()]
+    rounded.settled(model, SAMPLES, {"Conv2D": 8})
+    assert all(np.array_equal(old, new) for old, new in zip(before, model.get_weights(), strict=True))
+
+
+def test_a_convolution_that_others_read_as_well_keeps_its_normalisation_apart() -> None:
+    picture = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(6, 3, padding="same", name="asked")(picture)
+    normed = keras.layers.BatchNormalization()(x)
+    norm = keras.Model(picture, normed).layers[-1]
+    norm.set_weights([np.full(6, value, np.float32) for value in (2.0, 1.0, 0.5, 3.0)])
+    model = keras.Model(picture, keras.layers.Add()([x, normed]))
+    same = rounded.settled(model, SAMPLES, {})
+    np.testing.assert_allclose(fit.predict(same, SAMPLES), fit.predict(model, SAMPLES), rtol=1e-5)
+    assert sum(isinstance(one, keras.layers.Conv2D) for one in same.layers) == 1
+
+
+def test_layers_of_too_many_inputs_in_groups_or_used_twice_are_left_to_the_converter() -> None:
+    picture = keras.Input((8, 8, 3))
+    twice = keras.layers.Conv2D(8, 3, padding="same", name="twice")
+    x = twice(twice(keras.layers.Conv2D(8, 1, name="settles")(picture)))
+    x = keras.layers.Conv2D(80, 1, groups=2, name="grouped")(x)
+    model = keras.Model(picture, keras.layers.Dense(4, name="wide")(keras.layers.Flatten()(x)))
+    assert 8 * 8 * 80 > rounded.MOST
+    made = rounded.settled(model, SAMPLES, {"Conv2D": 8, "Dense": 8})
+    kept = [name for name in ("twice", "settles", "grouped", "wide") if made.get_layer(name) is model.get_layer(name)]
+    same = [
+        name
+        for name in kept + ["wide"]
+        if np.array_equal(*(np.asarray(one.get_layer(name).kernel) for one in (made, model)))
+    ]
+    assert set(same) == {"twice", "grouped", "wide"}

@@ -25,6 +25,9 @@ CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D")
 MOST = 4608
 """Inputs of a layer whose weights make up for one another (3 x 3 places of 512 channels); they take 170 MB, squared."""
 
+AT_ONCE = 2**26
+"""Numbers that covariances have which are found in one pass over the samples: 512 MB."""
+
 BATCH, PLACES = 50, 64
 """Samples looked at at once, and places of a picture that are taken of each, on average."""
 
@@ -113,24 +116,58 @@ def _inputs(layer: Any) -> int:
 
 def _moments(graph: Any, nodes: list[Node], samples: NDArray[np.uint8]) -> Iterator[tuple[Any, Any]]:
     """(inputs,), (inputs, inputs) for each node: mean and covariance of what its weights are multiplied with."""
+    some, size = list[Node](), 0
+    for node in nodes:
+        if some and size + _inputs(node.layer) ** 2 > AT_ONCE:
+            yield from _seen(graph, some, samples)
+            some, size = [], 0
+        some.append(node)
+        size += _inputs(node.layer) ** 2
+    if some:
+        yield from _seen(graph, some, samples)
+
+
+def _seen(graph: Any, nodes: list[Node], samples: NDArray[np.uint8]) -> Iterator[tuple[Any, Any]]:
     import keras
 
     asked, generator = keras.Model(graph.inputs, [node.inputs[0] for node in nodes]), np.random.default_rng(0)
-    products = [np.zeros((_inputs(node.layer),) * 2) for node in nodes]
-    sums, rows = [np.zeros(len(one)) for one in products], np.zeros(len(nodes))
+    found = [Moments(_inputs(node.layer)) for node in nodes]
     for start in range(0, len(samples), BATCH):
         some = samples[start : start + BATCH].astype(np.float32)
-        for index, (node, read) in enumerate(
-            zip(nodes, keras.tree.flatten(asked([some], training=False)), strict=True)
-        ):
-            seen = _rows(node.layer, read)
-            if len(seen) > PLACES * len(some):
-                seen = seen[generator.choice(len(seen), PLACES * len(some), replace=False)]
-            products[index] += seen.T @ seen
-            sums[index] += seen.sum(axis=0, dtype=np.float64)
-            rows[index] += len(seen)
-    for product, total, n in zip(products, sums, rows, strict=True):
-        yield total / n, product / n - np.outer(total, total) / n**2
+        reads = keras.tree.flatten(asked([some], training=False))
+        for node, read, moments in zip(nodes, reads, found, strict=True):
+            rows = _rows(node.layer, read)
+            if len(rows) > PLACES * len(some):
+                rows = rows[generator.choice(len(rows), PLACES * len(some), replace=False)]
+            moments.add(rows)
+    for moments in found:
+        yield moments.mean, moments.covariance
+
+
+class Moments:
+    """Mean and covariance of rows that come in parts: sums of what they differ by from the first part's mean, so that
+    inputs that hardly move lose no digits."""
+
+    def __init__(self, inputs: int) -> None:
+        self._near: NDArray[np.float32] | None = None
+        self._n, self._sum, self._products = 0, np.zeros(inputs), np.zeros((inputs, inputs))
+
+    def add(self, rows: NDArray[np.float32]) -> None:
+        """(n, inputs)."""
+        self._near = rows.mean(axis=0) if self._near is None else self._near
+        off = rows - self._near
+        self._n += len(rows)
+        self._sum += off.sum(axis=0, dtype=np.float64)
+        self._products += off.T @ off
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        near = 0.0 if self._near is None else self._near.astype(np.float64)
+        return near + self._sum / self._n
+
+    @property
+    def covariance(self) -> NDArray[np.float64]:
+        return self._products / self._n - np.outer(self._sum, self._sum) / self._n**2
 
 
 def _rows(layer: Any, read: Any) -> NDArray[np.float32]:

@@ -19,51 +19,62 @@ DAMPED = 0.01
 BLOCK = 64
 """Weights after which all others are moved at once, as the paper does for speed."""
 
+Nearest = Callable[[int, NDArray[np.float64]], NDArray[np.float64]]
+"""From the number of an input and its weights (layers, outputs) to those that they are rounded to."""
+
 
 def rounded(weights: NDArray[np.float32], covariance: NDArray[np.float64], bits: int) -> NDArray[np.float32]:
-    """The weights of a layer where a converter rounds them to, so that it moves none of them once more.
+    """The weights of layers where a converter rounds them to, so that it moves none of them once more.
 
     Integers have a step for each output, of which the largest weight is the last one, and stays so.
 
     Args:
-        weights: (inputs, outputs).
-        covariance: (inputs, inputs), of the inputs: what a bias can make up for does not count.
+        weights: (layers, inputs, outputs); each layer's make up for its own alone.
+        covariance: (layers, inputs, inputs), of the inputs: what a bias can make up for does not count.
         bits: of a weight, 2 to 8; `HALF`: float16.
     """
-    inputs = len(weights)
-    order = np.argsort(-np.diag(covariance), kind="stable")  # those that count most are rounded while all can make up
-    left = weights[order].astype(np.float64)
+    inputs = weights.shape[1]
+    variances = np.diagonal(covariance, axis1=1, axis2=2)
+    order = np.argsort(-variances, axis=1, kind="stable")  # those that count most while all others can make up for it
+    left = np.take_along_axis(weights, order[..., None], axis=1).astype(np.float64)
     nearest = _half if bits == HALF else _integers(left, 2 ** (bits - 1) - 1)
-    damped = covariance[np.ix_(order, order)] + (DAMPED * np.trace(covariance) / inputs or 1.0) * np.eye(inputs)
-    pull = np.linalg.cholesky(np.linalg.inv(damped)).T
+    pull = _pull(np.take_along_axis(np.take_along_axis(covariance, order[..., None], 1), order[:, None], 2))
     done = np.empty_like(left)
     for start in range(0, inputs, BLOCK):
         stop = min(start + BLOCK, inputs)
-        off = np.empty((stop - start, left.shape[1]))
+        off = np.empty((len(left), stop - start, left.shape[2]))
         for row in range(start, stop):
-            done[row] = nearest(row, left[row])
-            off[row - start] = (left[row] - done[row]) / pull[row, row]
-            left[row + 1 : stop] -= np.outer(pull[row, row + 1 : stop], off[row - start])
-        left[stop:] -= pull[start:stop, stop:].T @ off
+            done[:, row] = nearest(row, left[:, row])
+            off[:, row - start] = (left[:, row] - done[:, row]) / pull[:, row, row, None]
+            left[:, row + 1 : stop] -= pull[:, row, row + 1 : stop, None] * off[:, row - start, None]
+        left[:, stop:] -= pull[:, start:stop, stop:].transpose(0, 2, 1) @ off
     made = np.empty_like(weights)
-    made[order] = done
+    np.put_along_axis(made, order[..., None], done.astype(weights.dtype), axis=1)
     return made
+
+
+def _pull(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(layers, inputs, inputs) upper triangles: how much of an error of one input others take over."""
+    inputs = covariance.shape[1]
+    spread = DAMPED * np.trace(covariance, axis1=1, axis2=2) / inputs
+    damped = covariance + np.where(spread > 0, spread, 1.0)[:, None, None] * np.eye(inputs)
+    pull: NDArray[np.float64] = np.linalg.cholesky(np.linalg.inv(damped)).transpose(0, 2, 1)
+    return pull
 
 
 def _half(row: int, values: NDArray[np.float64]) -> NDArray[np.float64]:
     return values.astype(np.float16).astype(np.float64)
 
 
-def _integers(weights: NDArray[np.float64], steps: int) -> Callable[[int, NDArray[np.float64]], NDArray[np.float64]]:
-    """From a row's number and values to the nearest ones; a row that has an output's largest weight keeps that."""
-    outputs = np.arange(weights.shape[1])
-    largest = np.abs(weights).argmax(axis=0)
-    ends = np.sign(weights[largest, outputs]) * steps
-    step = np.maximum(np.abs(weights).max(axis=0) / steps, np.finfo(np.float32).tiny)
+def _integers(weights: NDArray[np.float64], steps: int) -> Nearest:
+    """A row that has an output's largest weight keeps that."""
+    largest = np.abs(weights).argmax(axis=1)
+    most = np.take_along_axis(weights, largest[:, None], axis=1)[:, 0]
+    step = np.maximum(np.abs(most) / steps, np.finfo(np.float32).tiny)
 
     def nearest(row: int, values: NDArray[np.float64]) -> NDArray[np.float64]:
         whole = np.clip(np.round(values / step), -steps, steps)
-        rounded: NDArray[np.float64] = np.where(largest == row, ends, whole) * step
+        rounded: NDArray[np.float64] = np.where(largest == row, np.sign(most) * steps, whole) * step
         return rounded
 
     return nearest

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graft.core import fit, ranges, rounded
+from graft.core import fit, ranges
 from graft.core.fake_quant_layers import UNEVEN
 
 ENOUGH = 10
@@ -40,27 +40,11 @@ def rewritten(model: Any, samples: NDArray[np.uint8]) -> Any:
     return ranges.floored(ranges.cloned(model, call), samples)
 
 
-def centred(model: Any, samples: NDArray[np.uint8]) -> Any:
-    """`model` whose convolutions have what rounding their weights adds on average taken off: see `rounded`.
-
-    Its answers are those of `model` once it has been rounded, not before.
-
-    Args:
-        model: keras.Model, as `rewritten` made it.
-        samples: (n, height, width, channels).
-
-    Returns:
-        A new model; `model` itself where `rounded.shifts` has nothing to say.
-    """
-    shifts = rounded.shifts(model, samples)
-    return ranges.cloned(model, functools.partial(_centred, shifts)) if shifts else model
-
-
 def corrected(model: Any, logits: NDArray[np.float32], found: NDArray[np.float32]) -> Any:
     """`model` less what its integers add to each logit on average (Nagel et al. 2019).
 
     Args:
-        model: keras.Model, as `rewritten` or `centred` made it.
+        model: keras.Model, as `rewritten` made it.
         logits: (n, classes), what `rewritten` answers to n samples.
         found: the same by a file of integers that was made of `model`.
 
@@ -87,17 +71,11 @@ def _folded(samples: NDArray[np.uint8], sums: ranges.Sums, layer: Any, *args: An
     if id(layer) in sums.written:
         return ranges.divided(layer, sums.written[id(layer)], x)
     if isinstance(layer, keras.layers.BatchNormalization) and x is not None and ranges.stands_alone(layer, x):
-        factor, offset = ranges.normalisation(layer, x.shape[-1])
+        factor, offset = ranges.normalisation(layer)
         return _depthwise(layer.name, factor * sums.read.get(id(layer), 1.0), offset, x)
     if isinstance(layer, keras.layers.Rescaling) and _is_picture(x):
         return _depthwise(layer.name, layer.scale, layer.offset, x)
     return _evened(samples, layer, *args, **kwargs)
-
-
-def _centred(shifts: dict[int, NDArray[np.float32]], layer: Any, *args: Any, **kwargs: Any) -> Any:
-    if id(layer) in shifts:
-        return rounded.less(layer, shifts[id(layer)], args[0])
-    return layer(*args, **kwargs)
 
 
 def _evened(samples: NDArray[np.uint8], layer: Any, *args: Any, **kwargs: Any) -> Any:

@@ -178,12 +178,10 @@ def cloned(model: Any, call: Callable[..., Any]) -> Any:
     return keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call, recursive=True)
 
 
-def normalisation(layer: Any, channels: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def normalisation(layer: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(channels,) twice: by what a batch normalisation multiplies, and what it adds to that."""
-    gamma, beta = (
-        np.full(channels, without) if one is None else np.asarray(one, np.float64)
-        for one, without in ((layer.gamma, 1.0), (layer.beta, 0.0))
-    )
+    gamma = 1.0 if layer.gamma is None else np.asarray(layer.gamma, np.float64)
+    beta = 0.0 if layer.beta is None else np.asarray(layer.beta, np.float64)
     factor = gamma / np.sqrt(np.asarray(layer.moving_variance, np.float64) + layer.epsilon)
     return factor, beta - np.asarray(layer.moving_mean) * factor
 

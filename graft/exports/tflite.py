@@ -26,12 +26,12 @@ READY = {"int8": integers.rewritten, "dynamic": integers.evened, "int4": integer
 """What a model becomes before its weights become integers."""
 
 BITS = {
-    "float16": {"Conv2D": gptq.HALF, "Dense": gptq.HALF},
+    "float16": {"Conv2D": gptq.HALF, "DepthwiseConv2D": gptq.HALF, "Dense": gptq.HALF},
     "dynamic": {"Conv2D": 8, "Dense": 8},
-    "int8": {"Conv2D": 8, "Dense": 8},
-    "int4": {"Conv2D": 4, "Dense": 8},
+    "int8": {"Conv2D": 8, "DepthwiseConv2D": 8, "Dense": 8},
+    "int4": {"Conv2D": 4, "DepthwiseConv2D": 8, "Dense": 8},
 }
-"""Of the weights of layers whose weights make up for one another."""
+"""Of a weight, by class of the layers whose weights make up for one another; others stay float32 or few."""
 
 
 class Options(BaseModel):
@@ -89,10 +89,9 @@ def _converted(options: Options, model: Any, samples: NDArray[np.uint8]) -> byte
     settled = rounded.settled(ready, samples, BITS[options.precision])
     if options.precision != "int8":
         return _written(options, settled, samples)
-    centred = integers.centred(settled, samples)
-    content = _written(options, centred, samples)
-    better = integers.corrected(centred, fit.predict(ready, samples), _logits(content, samples))
-    return content if better is centred else _written(options, better, samples)
+    content = _written(options, settled, samples)
+    better = integers.corrected(settled, fit.predict(ready, samples), _logits(content, samples))
+    return content if better is settled else _written(options, better, samples)
 
 
 def _written(options: Options, model: Any, samples: NDArray[np.uint8]) -> bytes:

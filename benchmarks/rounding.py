@@ -88,7 +88,9 @@ def main(root: Path) -> None:
                     ]
                     progress(len(rows), len(temperatures) * len(DRAWS) * len(OPTIONS) * len(WAYS))
     name = f"{settings.data.target.name}, {settings.pretrain.backbone.name}"
-    table: dict[str, Any] = {one: {way: _mean(rows, one, way) for way in WAYS} for one in (options.precision for options in OPTIONS)}
+    table: dict[str, Any] = {
+        one: {way: _mean(rows, one, way) for way in WAYS} for one in (options.precision for options in OPTIONS)
+    }
     packages = ("tensorflow", "keras", "ai-edge-litert", "ai-edge-quantizer", "numpy")
     results = {"model": name, "pictures": len(test), "draws": list(DRAWS), "mean": table, "files": rows}
     record.write("rounding", packages, list(range(len(temperatures))), results)

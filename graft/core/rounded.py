@@ -23,6 +23,9 @@ MOST = 4608
 AT_ONCE = 2**26
 """Numbers that covariances have which are found in one pass over the samples: 512 MB."""
 
+ROWS = 2**25
+"""Numbers of rows that are held at once: 134 MB."""
+
 BATCH, PLACES = 50, 64
 """Samples looked at at once, and places of a picture that are taken of each, on average."""
 
@@ -142,12 +145,21 @@ def _seen(graph: Any, nodes: list[Node], samples: NDArray[np.uint8]) -> list[Mom
         some = samples[start : start + BATCH].astype(np.float32)
         reads = keras.tree.flatten(asked([some], training=False))
         for node, read, moments in zip(nodes, reads, found, strict=True):
-            rows = _rows(node.layer, read)
-            if len(rows) > PLACES * len(some):
-                rows = rows[generator.choice(len(rows), PLACES * len(some), replace=False)]
-            by_layer = rows.reshape(len(rows), -1, _layers(node.layer)).transpose(2, 0, 1)
-            moments.add(np.ascontiguousarray(by_layer))  # or numpy multiplies without BLAS
+            for part in _parts(node.layer, read):
+                rows = _rows(node.layer, part)
+                if len(rows) > PLACES * len(part):
+                    rows = rows[generator.choice(len(rows), PLACES * len(part), replace=False)]
+                by_layer = rows.reshape(len(rows), -1, _layers(node.layer)).transpose(2, 0, 1)
+                moments.add(np.ascontiguousarray(by_layer))  # or numpy multiplies without BLAS
     return found
+
+
+def _parts(layer: Any, read: Any) -> Iterator[Any]:
+    """What was read, so many pictures at a time that all rows of them are no more than `ROWS` numbers."""
+    each = int(np.prod(read.shape[1:]) * np.prod(getattr(layer, "kernel_size", 1)))
+    pictures = max(1, ROWS // each)
+    for start in range(0, len(read), pictures):
+        yield read[start : start + pictures]
 
 
 def _rows(layer: Any, read: Any) -> NDArray[np.float32]:
@@ -176,7 +188,10 @@ def _folds(model: Any) -> dict[int, Any]:
             before = made.get(id(node.inputs[0])) if node.inputs else None
             if not isinstance(node.layer, keras.layers.BatchNormalization) or before is None:
                 continue
-            if readers[id(node.inputs[0])] == uses[id(node.layer)] == uses[id(before)] == 1:
+            if (
+                node.layer.axis in (-1, 3)
+                and readers[id(node.inputs[0])] == uses[id(node.layer)] == uses[id(before)] == 1
+            ):
                 found |= {id(before): node.layer, id(node.layer): before}
     return found
 

@@ -19,13 +19,14 @@ check: .venv/ready  ## format, lint, types, tests: what CI runs
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-bench: .venv/ready  ## speed of the default data, data gate, store, DVC remote, spread comparisons, streaming, exported files, training and a run's overhead; is the scratch net undertrained (after `make demo`; long)
+bench: .venv/ready  ## speed of the default data, data gate, store, DVC remote, spread comparisons, streaming, exported files, their rounding, training and a run's overhead; is the scratch net undertrained (after `make demo`; long)
 	$(BIN)/python -m benchmarks.glyphs
 	$(BIN)/python -m benchmarks.gate
 	$(BIN)/python -m benchmarks.s3
 	$(BIN)/python -m benchmarks.remote
 	$(BIN)/python -m benchmarks.predict
 	$(BIN)/python -m benchmarks.files
+	$(BIN)/python -m benchmarks.rounding .
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.spread
 	$(BIN)/python -m benchmarks.streaming

@@ -1,6 +1,6 @@
 """Weights that are rounded one after the other, each of which makes up for what those before it are off by.
 
-What a layer reads moves together, so that most of what one weight is off by can be had back from others. Rounded in
+What a layer reads moves together, so that much of what one weight is off by can be had back from others. Rounded in
 turn, with what is left moved to where the layer's output is off the least, they lose less than each rounded by itself
 (GPTQ, Frantar et al. 2023, after the optimal brain surgeon of Hassibi & Stork 1993).
 """

@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from graft.core import gptq, ranges
 from graft.core.ranges import Node
 
+EIGHT = {"Conv2D": 8, "DepthwiseConv2D": 8, "Dense": 8}
+"""Bits of a file of integers, for `settled`."""
+
 MOST = 4608
 """Inputs of a layer whose weights make up for one another (3 x 3 places of 512 channels); they take 170 MB, squared."""
 

@@ -124,8 +124,7 @@ def describe(options: Options, files: dict[str, bytes]) -> dict[str, Any]:
 
 
 def _settled(model: Any, samples: NDArray[np.uint8]) -> Any:
-    bits = {"Conv2D": 8, "DepthwiseConv2D": 8, "Dense": 8}
-    return rounded.settled(integers.rewritten(model, samples), samples, bits)
+    return rounded.settled(integers.rewritten(model, samples), samples, rounded.EIGHT)
 
 
 def _quantised(path: Path, samples: NDArray[np.uint8]) -> Path:

@@ -28,10 +28,10 @@ READY = {"int8": integers.rewritten, "dynamic": integers.evened, "int4": integer
 BITS = {
     "float16": {"Conv2D": gptq.HALF, "DepthwiseConv2D": gptq.HALF, "Dense": gptq.HALF},
     "dynamic": {"Conv2D": 8, "Dense": 8},
-    "int8": {"Conv2D": 8, "DepthwiseConv2D": 8, "Dense": 8},
-    "int4": {"Conv2D": 4, "DepthwiseConv2D": 8, "Dense": 8},
+    "int8": rounded.EIGHT,
+    "int4": rounded.EIGHT | {"Conv2D": 4},
 }
-"""Of a weight, by class of the layers whose weights make up for one another; others stay float32 or few."""
+"""Of a weight, by class of the layers whose weights make up for one another."""
 
 
 class Options(BaseModel):

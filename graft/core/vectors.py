@@ -7,27 +7,20 @@ reader can tell; TensorFlow's converter and AI Edge Quantizer write each anew.
 
 from typing import Any
 
-import numpy as np
-
-ALIGNED = 16
-"""Bytes by which weights are aligned in a file, so that kernels may read them where they lie."""
+from graft.core import tables
 
 
 def shared(content: bytes) -> bytes:
     """The TFLite file `content` with the same tensors, operators and numbers in fewer bytes."""
-    import flatbuffers
     from tensorflow.lite.python import schema_py_generated as schema
 
-    model = schema.ModelT.InitFromPackedBuf(content)
+    model = tables.read(content)
     vectors: dict[tuple[str, bytes], int] = {}
     for graph in model.subgraphs:
         for tensor in graph.tensors:
             if tensor.quantization is not None and tensor.quantization.details is None:
                 tensor.quantization = _Quantization(schema, tensor.quantization, vectors)
-    model.buffers = [_Buffer(one, content) for one in model.buffers]
-    builder = flatbuffers.Builder(len(content))
-    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
+    return tables.written(model)
 
 
 class _Quantization:
@@ -51,22 +44,3 @@ class _Quantization:
         if key not in self._vectors:
             self._vectors[key] = builder.CreateNumpyVector(values)
         return self._vectors[key]
-
-
-class _Buffer:
-    """Weights, aligned, which the schema's own classes leave out; also those that stood behind the tables.
-
-    AI Edge Quantizer writes the weights of all but small nets there, and their place in the file (`offset`, above 1).
-    """
-
-    def __init__(self, one: Any, content: bytes) -> None:
-        self._one = one
-        if one.offset > 1:
-            one.data = np.frombuffer(content, np.uint8, one.size, one.offset)
-            one.offset = one.size = 0
-
-    def Pack(self, builder: Any) -> Any:  # noqa: N802  # as the schema's own tables are asked
-        """Write the table; where it is."""
-        if self._one.data is not None:
-            builder.Prep(ALIGNED, len(self._one.data))
-        return self._one.Pack(builder)

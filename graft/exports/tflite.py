@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from graft.core import attached, fit, four_bits, gptq, integers, litert, rounded, vectors
+from graft.core import attached, fit, four_bits, gptq, halves, integers, litert, rounded, vectors
 from graft.core.errors import BadInput
 from graft.core.extras import Extra
 
@@ -32,6 +32,9 @@ BITS = {
     "int4": rounded.EIGHT | {"Conv2D": 4},
 }
 """Of a weight, by class of the layers whose weights make up for one another."""
+
+FINISHED = {"float16": halves.halved, "int4": four_bits.quantised}
+"""What makes the file of one of float32, where TensorFlow's converter does not."""
 
 
 class Options(BaseModel):
@@ -78,7 +81,7 @@ def convert(options: Options, model: Any, samples: NDArray[np.uint8]) -> dict[st
             package is not installed.
     """
     content = _converted(options, model, samples)
-    content = four_bits.quantised(content) if options.precision == "int4" else content
+    content = FINISHED.get(options.precision, bytes)(content)
     return {file_name(options): vectors.shared(content) if options.precision in READY else content}
 
 
@@ -95,16 +98,14 @@ def _converted(options: Options, model: Any, samples: NDArray[np.uint8]) -> byte
 
 
 def _written(options: Options, model: Any, samples: NDArray[np.uint8]) -> bytes:
-    """By TensorFlow's own converter, which leaves int4 at float32."""
+    """By TensorFlow's own converter, which leaves those at float32 that are `FINISHED` by others."""
     import tensorflow as tf
     from tensorflow.lite.python.convert import ConverterError
 
     converter = tf.lite.TFLiteConverter.from_keras_model(_with_raw_ends(options, model))
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    if options.precision not in ("float32", "int4"):
+    if options.precision in ("dynamic", "int8"):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if options.precision == "float16":
-        converter.target_spec.supported_types = [tf.float16]
     if options.precision == "int8":
         shown = [_all_bytes(samples), *samples]
         converter.representative_dataset = lambda: ([one[None].astype(np.float32)] for one in shown)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from graft.core import four_bits, vectors
+from graft.core import four_bits, tables, vectors
 from graft.core.extras import lacking
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3)).astype(np.float32)
@@ -85,7 +85,7 @@ def test_weights_are_aligned(content: bytes) -> None:
     model = schema.Model.GetRootAs(less, 0)
     parts = [model.Buffers(index).DataAsNumpy() for index in range(model.BuffersLength())]
     places = [part.ctypes.data - less.ctypes.data for part in parts if isinstance(part, np.ndarray)]
-    assert len(places) > 5 and all(place % vectors.ALIGNED == 0 for place in places)
+    assert len(places) > 5 and all(place % tables.ALIGNED == 0 for place in places)
 
 
 def test_weights_that_stood_behind_the_tables_stand_in_them(outside: bytes) -> None:

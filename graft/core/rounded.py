@@ -36,8 +36,8 @@ BATCH, PLACES = 50, 64
 def settled(model: Any, samples: NDArray[np.uint8], bits: Mapping[str, int]) -> Any:
     """`model` with weights that a converter moves no more; normalisations and the division at the end are folded in.
 
-    Layers that are used twice, in groups, or have more inputs than `MOST` stay for the converter to round. Each channel
-    that a depthwise convolution reads is a layer of its own: its few weights make up for one another.
+    Layers that are used twice or have more inputs than `MOST` stay for the converter to round. Each group of a
+    convolution is a layer of its own, as is each channel that a depthwise one reads.
 
     Args:
         model: keras.Model, nested ones included, pictures (batch, height, width, channels) to (batch, classes).
@@ -49,7 +49,7 @@ def settled(model: Any, samples: NDArray[np.uint8], bits: Mapping[str, int]) -> 
     folded = ranges.cloned(undivided, functools.partial(_folded, _folds(undivided)))
     weights = dict[int, list[NDArray[np.float32]]]()
     for graph, uses in _graphs(folded, samples, (*bits,)):
-        mine = [one for one in uses if _inputs(one.layer) <= MOST and getattr(one.layer, "groups", 1) == 1]
+        mine = [one for one in uses if _inputs(one.layer) <= MOST]
         for node, moments in zip(mine, _moments(graph, mine, samples), strict=True):
             kernel, *bias = node.layer.get_weights()
             flat = _flat(node.layer, kernel)
@@ -74,21 +74,25 @@ def _is_depthwise(layer: Any) -> bool:
     return type(layer).__name__ == "DepthwiseConv2D"
 
 
+def _layers(layer: Any) -> int:
+    """Parts that read channels of their own: groups of a convolution, channels of a depthwise one."""
+    return int(layer.kernel.shape[2] if _is_depthwise(layer) else getattr(layer, "groups", 1))
+
+
 def _inputs(layer: Any) -> int:
     """Weights that are multiplied to make one number."""
     return int(np.prod(layer.kernel.shape[: 2 if _is_depthwise(layer) else -1]))
 
 
 def _flat(layer: Any, kernel: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(layers, inputs, outputs) of a kernel: of a depthwise one a layer is a channel that it reads."""
-    if _is_depthwise(layer):
-        return kernel.reshape(-1, *kernel.shape[2:]).transpose(1, 0, 2)
-    return kernel.reshape(1, -1, kernel.shape[-1])
+    """(layers, inputs, outputs) of a kernel, of which a depthwise one has a channel's outputs last and others all."""
+    outputs = kernel.shape[-1] if _is_depthwise(layer) else kernel.shape[-1] // _layers(layer)
+    return kernel.reshape(_inputs(layer), _layers(layer), outputs).transpose(1, 0, 2)
 
 
 def _shaped(layer: Any, flat: NDArray[np.float32]) -> NDArray[np.float32]:
     """The kernel of `_flat`."""
-    return (flat.transpose(1, 0, 2) if _is_depthwise(layer) else flat).reshape(layer.kernel.shape)
+    return flat.transpose(1, 0, 2).reshape(layer.kernel.shape)
 
 
 class Moments:
@@ -135,10 +139,6 @@ def _moments(graph: Any, nodes: list[Node], samples: NDArray[np.uint8]) -> Itera
         yield from _seen(graph, some, samples)
 
 
-def _layers(layer: Any) -> int:
-    return int(layer.kernel.shape[2]) if _is_depthwise(layer) else 1
-
-
 def _seen(graph: Any, nodes: list[Node], samples: NDArray[np.uint8]) -> list[Moments]:
     import keras
 
@@ -152,8 +152,7 @@ def _seen(graph: Any, nodes: list[Node], samples: NDArray[np.uint8]) -> list[Mom
                 rows = _rows(node.layer, part)
                 if len(rows) > PLACES * len(part):
                     rows = rows[generator.choice(len(rows), PLACES * len(part), replace=False)]
-                by_layer = rows.reshape(len(rows), -1, _layers(node.layer)).transpose(2, 0, 1)
-                moments.add(np.ascontiguousarray(by_layer))  # or numpy multiplies without BLAS
+                moments.add(_by_layer(node.layer, rows))
     return found
 
 
@@ -165,8 +164,16 @@ def _parts(layer: Any, read: Any) -> Iterator[Any]:
         yield read[start : start + pictures]
 
 
+def _by_layer(layer: Any, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(layers, rows, inputs) of rows in which each place's channels, those of all layers, stand together."""
+    layers = _layers(layer)
+    channels = _inputs(layer) // int(np.prod(getattr(layer, "kernel_size", 1)))
+    split = rows.reshape(len(rows), -1, layers, channels).transpose(2, 0, 1, 3)
+    return np.ascontiguousarray(split).reshape(layers, len(rows), -1)  # or numpy multiplies without BLAS
+
+
 def _rows(layer: Any, read: Any) -> NDArray[np.float32]:
-    """(rows, inputs) that the layer's weights are multiplied with, of a depthwise one (rows, inputs x channels)."""
+    """(rows, places x channels) that the layer's weights are multiplied with."""
     import tensorflow as tf
 
     if type(layer).__name__ != "Dense":  # Keras' own extract_patches (3.15) is a convolution, and takes minutes here

@@ -73,6 +73,14 @@ def depthwise() -> Any:
     return divided(keras.Model(picture, keras.layers.GlobalAveragePooling2D()(x), name="backbone"))
 
 
+@pytest.fixture(scope="module")
+def grouped() -> Any:
+    picture = keras.Input((16, 16, 3))
+    x = keras.layers.Conv2D(12, 3, 2, groups=3)(keras.layers.Conv2D(6, 1, activation="relu")(picture))
+    x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
+    return divided(keras.Model(picture, keras.layers.GlobalAveragePooling2D()(x), name="backbone"))
+
+
 @pytest.mark.parametrize(
     ("precision", "net", "many"),
     [
@@ -81,6 +89,9 @@ def depthwise() -> Any:
         ("int8", "trained", 15),  # with normalisations that have become convolutions
         ("float16", "depthwise", 3),
         ("int8", "depthwise", 3),
+        ("float16", "grouped", 3),
+        ("dynamic", "grouped", 3),
+        ("int8", "grouped", 3),
     ],
 )
 def test_a_file_has_the_very_weights_that_settled(
@@ -170,19 +181,38 @@ def test_a_convolution_that_others_read_as_well_keeps_its_normalisation_apart() 
     assert sum(isinstance(one, keras.layers.Conv2D) for one in same.layers) == 1
 
 
-def test_layers_of_too_many_inputs_in_groups_or_used_twice_are_left_to_the_converter() -> None:
+def test_each_group_settles_as_it_would_by_itself() -> None:
+    keras.utils.set_random_seed(0)
+    pictures = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 4), dtype=np.uint8)
+    grouped, alone = keras.layers.Conv2D(6, 3, 2, groups=2), [keras.layers.Conv2D(3, 3, 2) for _ in range(2)]
+    whole = keras.Model(picture := keras.Input((8, 8, 4)), grouped(picture))
+    parts = [keras.Model(picture := keras.Input((8, 8, 2)), one(picture)) for one in alone]
+    for number, one in enumerate(alone):
+        one.set_weights([np.asarray(grouped.kernel)[..., 3 * number : 3 * number + 3], np.zeros(3)])
+    made = rounded.settled(whole, pictures, {"Conv2D": 4}).layers[-1]
+    for number, part in enumerate(parts):
+        same = rounded.settled(part, pictures[..., 2 * number : 2 * number + 2], {"Conv2D": 4}).layers[-1]
+        for found, expected in zip(made.get_weights(), same.get_weights(), strict=True):
+            np.testing.assert_allclose(found[..., 3 * number : 3 * number + 3], expected, rtol=1e-4, atol=1e-6)
+    assert not np.array_equal(np.asarray(made.kernel), np.asarray(grouped.kernel))
+
+
+def test_layers_of_too_many_inputs_or_used_twice_are_left_to_the_converter() -> None:
     picture = keras.Input((8, 8, 3))
     twice = keras.layers.Conv2D(8, 3, padding="same", name="twice")
     x = twice(twice(keras.layers.Conv2D(8, 1, name="settles")(picture)))
-    x = keras.layers.Conv2D(80, 1, groups=2, name="grouped")(x)
+    x = keras.layers.Conv2D(80, 1, name="settles_too")(x)
     model = keras.Model(picture, keras.layers.Dense(4, name="wide")(keras.layers.Flatten()(x)))
     assert 8 * 8 * 80 > rounded.MOST
     made = rounded.settled(model, SAMPLES, {"Conv2D": 8, "Dense": 8})
     kernels = {
         name: [np.asarray(net.get_layer(name).kernel) for net in (model, made)]
-        for name in ("settles", "twice", "grouped", "wide")
+        for name in ("settles", "settles_too", "twice", "wide")
     }
-    assert {name for name, (before, after) in kernels.items() if not np.array_equal(before, after)} == {"settles"}
+    assert {name for name, (before, after) in kernels.items() if not np.array_equal(before, after)} == {
+        "settles",
+        "settles_too",
+    }
 
 
 def test_a_layer_that_reads_nothing_that_moves_settles_too() -> None:

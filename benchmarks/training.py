@@ -36,7 +36,6 @@ def main(folder: Path) -> None:
     memory = _memory(folder)
     environment = os.environ | {
         "PYTHONPATH": str(folder),
-        "TF_CPP_MIN_LOG_LEVEL": "3",
         "TF_NUM_INTRAOP_THREADS": "1",
         "TF_NUM_INTEROP_THREADS": "1",
         "OMP_NUM_THREADS": "1",
@@ -91,11 +90,11 @@ def speed() -> dict[str, Any]:
     """Of the workspace in the current folder, on the threads that this process has."""
     from graft.core import fit
     from graft.core.settings import load
+    from tasks import stage
     from tasks.adapters import arrays, models
     from tasks.choices import Choices
-    from tasks.workspace import Workspace
 
-    workspace = Workspace.find()
+    workspace = stage.here()
     choices = Choices.of(load(workspace.params))
     spec = choices.modality.module.spec(choices.modality.options)
     net = choices.backbone.module.build(choices.backbone.options, spec, 0)

@@ -22,6 +22,8 @@ from tasks.choices import Choices
 from tests import released as releases
 from tests.store import Server, weed
 
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # nets of the tests themselves compute as those of stages do
+
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 TINY = (

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -88,6 +89,28 @@ def test_what_stops_a_stage_becomes_a_line_and_a_code(folder: Path, error: str, 
     assert done.returncode == code
     assert done.stderr.startswith(told) and done.stderr.count("\n") == 1
     assert not (folder / ".graft" / "stages").exists()
+
+
+@pytest.mark.skipif((sys.platform, platform.machine()) != ("linux", "x86_64"), reason="no oneDNN in TensorFlow here")
+@pytest.mark.parametrize(("said", "fast"), [(None, "True"), ("0", "False")])
+def test_a_stage_computes_by_onednn_unless_the_environment_says_otherwise(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, said: str | None, fast: str
+) -> None:
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
+    if said is not None:
+        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", said)
+    script = """
+from tasks import stage
+
+def work(workspace, settings, choices):
+    from tensorflow.python.util import _pywrap_util_port
+
+    print(_pywrap_util_port.IsMklEnabled())
+
+stage.main("validate", work)
+"""
+    done = run(folder, "-c", script)
+    assert done.returncode == 0 and done.stdout.split() == [fast]
 
 
 def test_a_flow_that_listens_is_told_the_error_as_an_event(folder: Path) -> None:

@@ -31,7 +31,7 @@ bench: .venv/ready  ## speed of the default data, data gate, store, DVC remote, 
 	$(BIN)/python -m benchmarks.spread
 	$(BIN)/python -m benchmarks.streaming
 	$(BIN)/python -m benchmarks.training
-	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m benchmarks.budget
+	$(BIN)/python -m benchmarks.budget
 
 scale: .venv/ready  ## ingest, validate and extract at 1,000 to 1,000,000 pictures: hours and 35 GB of disk; killed, it goes on
 	@$(BIN)/python -m benchmarks.scale

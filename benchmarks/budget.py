@@ -16,6 +16,7 @@ from graft.core.budget import Budget
 from graft.core.dataset import Split, draw_per_class
 from graft.core.fit import TrainData
 from graft.core.settings import load
+from tasks import stage
 from tasks.adapters import arrays, models
 from tasks.choices import Choices
 from tasks.workspace import Workspace
@@ -26,7 +27,7 @@ SEEDS = [0, 1, 2]
 
 def main() -> None:
     """Mean accuracy over seeds at the last step for each case, arm and learning rate."""
-    workspace = Workspace.find()
+    workspace = stage.here()
     settings = load(workspace.params)
     choices = Choices.of(settings)
     bench = _Bench(workspace, settings, choices)

@@ -6,7 +6,6 @@ answer one picture take turns: each file on one thread and on as many as there a
 and the same inside `tf.function`. A turn's figure is the median of its calls, the one reported the median of the turns.
 """
 
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ import numpy as np
 from benchmarks import record
 from graft.core import settings as settings_file
 from graft.core.processes import usable_cores
-from tasks import conversion, training
+from tasks import conversion, stage, training
 from tasks.adapters import arrays, files, models
 from tasks.choices import Choices
 from tasks.export import Bench, file_name
@@ -59,10 +58,10 @@ Ask = Callable[[], object]
 
 def main(roots: list[Path]) -> None:
     """Both tables of every workspace, and which bars they meet."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     results = {}
     for root in roots:
         workspace = Workspace(root.resolve())
+        stage.keep_to_itself(workspace)
         settings = settings_file.load(workspace.params)
         results[f"{settings.data.target.name}, {settings.pretrain.backbone.name}"] = _measured(workspace)
     packages = ("tensorflow", "keras", "ai-edge-litert", "onnxruntime", "tf2onnx", "ai-edge-quantizer", "numpy")

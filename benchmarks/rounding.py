@@ -8,7 +8,6 @@ unseen; counted are the share on which it names the class that Keras names, and 
 
 import contextlib
 import io
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from benchmarks import record
 from graft.core import fit, four_bits
 from graft.core import settings as settings_file
 from graft.exports import tflite
+from tasks import stage
 from tasks.adapters import arrays, console, files, models
 from tasks.conversion import REPRESENTATIVE
 from tasks.workspace import HELD_OUT, Workspace
@@ -67,8 +67,8 @@ WAYS: dict[str, Convert] = {"graft": tflite.convert, "alone": alone}
 
 def main(root: Path) -> None:
     """Every seed, draw and precision; write benchmarks/results/rounding.json and print a table."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     workspace = Workspace(root.resolve())
+    stage.keep_to_itself(workspace)
     settings = settings_file.load(workspace.params)
     temperatures = files.read_json(workspace.evaluation)["temperature"]["transfer"]
     test = arrays.read_all([path for one in HELD_OUT if (path := workspace.held_out("target", one)).exists()])

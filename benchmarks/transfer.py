@@ -37,6 +37,7 @@ from graft.core.recipe import Recipe
 from graft.core.sections import Choice, Settings
 from graft.core.settings import load
 from graft.core.spec import Spec
+from tasks import stage
 from tasks.adapters import console, files, models
 from tasks.choices import Choices
 from tasks.training import Kept
@@ -89,7 +90,7 @@ def main() -> None:
     known = {row.name: row for row in ROWS}
     if unknown := [name for name in given.rows if name not in known]:
         parser.error(f"no row is called {unknown[0]!r}; rows: {', '.join(known)}")
-    bench = Bench(Workspace.find())
+    bench = Bench(stage.here())
     answers.restore(bench.folder)
     wanted = [known[name] for name in given.rows] or list(ROWS)
     for row in _teachers_first(wanted, known):

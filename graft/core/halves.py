@@ -40,15 +40,13 @@ def halved(content: bytes) -> bytes:
 
 def _kernels(schema: Any, model: Any) -> set[int]:
     """Indices of the buffers that nothing but kernels lies in."""
-    tensors = [one for graph in model.subgraphs for one in graph.tensors]
-    found = {one.buffer for one in tensors if one.type == schema.TensorType.FLOAT32 and _is_large(one)}
-    others = {one.buffer for one in tensors if not _is_large(one)}
-    return {index for index in found - others if model.buffers[index].data is not None}
-
-
-def _is_large(tensor: Any) -> bool:
-    shape = [1] if tensor.shape is None else [1, *tensor.shape]
-    return int(np.prod(shape)) > max(shape)
+    kinds: dict[bool, set[int]] = {True: set(), False: set()}
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            shape = [1] if tensor.shape is None else [1, *tensor.shape]
+            is_large = int(np.prod(shape)) > max(shape)
+            kinds[is_large and tensor.type == schema.TensorType.FLOAT32].add(tensor.buffer)
+    return {index for index in kinds[True] - kinds[False] if model.buffers[index].data is not None}
 
 
 def _half(data: Any) -> Any:
@@ -57,7 +55,7 @@ def _half(data: Any) -> Any:
 
 
 def _code(schema: Any, model: Any) -> int:
-    """Index of the operator that widens numbers among those that the file names."""
+    """Index of the operator that widens numbers, put behind those that the file names."""
     code = schema.OperatorCodeT()
     code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.DEQUANTIZE
     code.version = VERSION

@@ -289,7 +289,7 @@ def _why(verdict: dict[str, Any]) -> str:
     seen = verdict["comparison"]
     if not seen:
         return "retrained; the first to go live"
-    return f"retrained; {seen['points']:+.1f} points against {verdict['live']['name']}"
+    return f"retrained; {seen['points']:+z.1f} points against {verdict['live']['name']}"
 
 
 def _markdown(asked: Question, verdict: dict[str, Any], page: str) -> str:

@@ -97,7 +97,8 @@ def _measured(target: str, sets: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _gain(name: str, gain: dict[str, Any]) -> str:
     low, high = gain["ci95"]
-    return f"- Gain of reuse on {name} groups: {gain['points']:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}."
+    told = f"{gain['points']:+z.1f} points, 95 % interval {low:+z.1f} to {high:+z.1f}"
+    return f"- Gain of reuse on {name} groups: {told}."
 
 
 def _file(name: str, facts: dict[str, Any], runs: bool) -> str:

@@ -184,7 +184,7 @@ def _gain(workspace: Workspace, settings: Settings) -> Check:
     points = float(files.read_json(workspace.evaluation)["gain"]["seen"]["points"])
     least = settings.publish.min_gain_points
     return Check(
-        "gain of reuse", f"{points:+.1f} points", f"at least {least:+.1f} (publish.min_gain_points)", points >= least
+        "gain of reuse", f"{points:+z.1f} points", f"at least {least:+z.1f} (publish.min_gain_points)", points >= least
     )
 
 
@@ -196,7 +196,7 @@ def _size(facts: dict[str, Any], settings: Settings) -> Check:
 def _not_worse(seen: Comparison, live: str, settings: Settings) -> Check:
     margin = settings.retrain.margin_points
     found = (
-        f"{seen.points:+.1f} points [{seen.ci95[0]:+.1f}, {seen.ci95[1]:+.1f}] on {seen.rows} pictures "
+        f"{seen.points:+z.1f} points [{seen.ci95[0]:+z.1f}, {seen.ci95[1]:+z.1f}] on {seen.rows} pictures "
         f"(McNemar p = {seen.p_value:.2g})"
     )
     wanted = f"lower end above {-margin:.1f} (retrain.margin_points)"

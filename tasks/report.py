@@ -197,7 +197,7 @@ def _share(value: float) -> str:
 
 def _points(gain: dict[str, Any]) -> str:
     low, high = gain["ci95"]
-    return f"{gain['points']:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}"
+    return f"{gain['points']:+z.1f} points, 95 % interval {low:+z.1f} to {high:+z.1f}"
 
 
 def _samples(workspace: Workspace, role: str, classes: list[str]) -> list[tuple[str, list[Any]]]:

@@ -82,7 +82,7 @@ def advise(candidates: Sequence[Candidate], target: str, labels: int | str, seco
 
 def _known(candidates: Sequence[Candidate], where: str) -> Advice:
     best = max(candidates, key=lambda one: (one.case.gain, one.case.source))
-    told = f"{best.case.source} {best.case.gain:+.1f} ± {best.case.error:.1f} points".replace("-", "−")
+    told = f"{best.case.source} {best.case.gain:+z.1f} ± {best.case.error:.1f} points".replace("-", "−")
     if best.case.gain > best.case.error:
         return Advice("take", f"{where}: measured already, take {told}", (best.case.source,))
     return Advice("none", f"{where}: measured already, no source is shown to help; first comes {told}", ())

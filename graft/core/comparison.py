@@ -108,7 +108,7 @@ def interval(estimate: Estimate) -> str:
 
 def signed(value: float) -> str:
     """`+7.6`"""
-    return f"{value:+.1f}".replace("-", "−")
+    return f"{value:+z.1f}".replace("-", "−")
 
 
 def compare(records: Iterable[Record], how: Resampling) -> list[Comparison]:

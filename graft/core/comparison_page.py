@@ -65,7 +65,7 @@ def standings_figure(one: Comparison, index: int) -> Markup:
         axes.axvline(0, color=INK, linewidth=1)
         for row, each in enumerate(one.standings):
             colour = {"helps": ARMS["transfer"][0], "harms": ARMS["scratch"][0]}.get(each.verdict, "#5a6270")
-            dot(axes, row, each.gain.mean, each.gain.low, each.gain.high, (), colour, "o", "{:+.1f}")
+            dot(axes, row, each.gain.mean, each.gain.low, each.gain.high, (), colour, "o", "{:+z.1f}")
         rows_of(axes, [each.source for each in one.standings])
         axes.set_xlabel("mean gain over training from nothing, points of accuracy on seen groups")
         room_for_labels(axes)

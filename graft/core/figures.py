@@ -43,7 +43,7 @@ def gain(evaluation: Mapping[str, Any]) -> Markup:
             colour = ARMS["transfer"][0] if low > 0 else ARMS["scratch"][0] if high < 0 else MUTED
             pairs = zip(*(evaluation[a][name]["accuracy"]["per_seed"] for a in ("transfer", "scratch")), strict=False)
             seeds = [100 * (transfer - scratch) for transfer, scratch in pairs]
-            dot(axes, row, value["points"], low, high, seeds, colour, "o", "{:+.1f}")
+            dot(axes, row, value["points"], low, high, seeds, colour, "o", "{:+z.1f}")
         rows_of(axes, sets)
         axes.set_xlabel("transfer minus scratch, percentage points of accuracy")
         room_for_labels(axes)
@@ -57,7 +57,7 @@ def recalls(rows: Sequence[tuple[str, float, float]]) -> Markup:
         for row, (_, scratch, transfer) in enumerate(rows):
             colour = ARMS["transfer" if transfer >= scratch else "scratch"][0]
             axes.plot([100 * scratch, 100 * transfer], [row, row], color=colour, linewidth=2, alpha=0.45, zorder=2)
-            difference = f"{100 * (transfer - scratch):+.0f}".replace("-", "−")
+            difference = f"{100 * (transfer - scratch):+z.0f}".replace("-", "−")
             axes.text(1.01, row, difference, transform=axes.get_yaxis_transform(), va="center", color=MUTED)
         for column, arm in ((1, "scratch"), (2, "transfer")):
             colour, marker = ARMS[arm]

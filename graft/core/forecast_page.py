@@ -109,7 +109,7 @@ def candidates_figure(one: Section, index: int) -> Markup:
         for row, each in enumerate(one.candidates):
             told = each.told
             colour = ARMS["scratch"][0] if told.flagged else ARMS["transfer"][0] if told.low > 0 else MUTED
-            dot(axes, row, told.gain, told.low, told.high, (), colour, "o", "{:+.1f}")
+            dot(axes, row, told.gain, told.low, told.high, (), colour, "o", "{:+z.1f}")
             if each.measured:
                 axes.plot([each.case.gain], [row], "x", color=INK, markersize=8, markeredgewidth=2, zorder=4)
         names = [each.case.source for each in one.candidates]

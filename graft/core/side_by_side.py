@@ -208,7 +208,7 @@ def _points(one: Numbers | None, other: Numbers | None, key: str, times: float) 
     if not (one and other):
         return NONE
     points = round(times * (other[key] - one[key]), 1) + 0.0  # no minus before a zero
-    return f"{points:+.1f}".replace("-", "−") + " points"
+    return f"{points:+z.1f}".replace("-", "−") + " points"
 
 
 def _estimated(found: Estimate) -> str:

@@ -63,7 +63,7 @@ def against_defaults(arms: Mapping[str, Mapping[str, Any]]) -> Markup:
         axes.axvline(0, color=INK, linewidth=1)
         for row, (arm, told) in enumerate(arms.items()):
             low, high = told["ci95"]
-            dot(axes, row, told["points"], low, high, told["per_draw"], *ARMS[arm], "{:+.1f}")
+            dot(axes, row, told["points"], low, high, told["per_draw"], *ARMS[arm], "{:+z.1f}")
         rows_of(axes, list(arms))
         axes.set_xlabel("best found minus defaults, percentage points of macro-F1")
         room_for_labels(axes)

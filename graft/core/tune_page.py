@@ -63,7 +63,7 @@ def shown(value: Any) -> str:
 
 def signed(points: float) -> str:
     """`+7.6`, and no minus before a zero."""
-    return f"{points + 0.0:+.1f}".replace("-", "−")
+    return f"{points:+z.1f}".replace("-", "−")
 
 
 def _best(told: Numbers) -> list[tuple[str, str, str]]:

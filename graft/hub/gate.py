@@ -18,7 +18,7 @@ def refusals(new: Receipt, standing: Receipt | None) -> list[str]:
     gain = _number(new, "evaluation", "gain", "seen", "points")
     if gain < limits["min_gain_points"]:
         reasons.append(
-            f"reuse gains {gain:+.1f} points over training from scratch; publish.min_gain_points was "
+            f"reuse gains {gain:+z.1f} points over training from scratch; publish.min_gain_points was "
             f"{limits['min_gain_points']:g}"
         )
     if standing:

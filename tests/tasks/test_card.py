@@ -1,8 +1,9 @@
-"""What the model card says of the licence, as Hugging Face reads it. The rest is asked of a finished run."""
+"""What the model card says of licence, as Hugging Face reads it, and gains. The rest is asked of a finished run."""
 
 import pytest
 
-from tasks import card
+from graft.core import comparison, tune_page
+from tasks import card, report
 
 
 @pytest.mark.parametrize(
@@ -16,3 +17,11 @@ from tasks import card
 )
 def test_the_licence_is_one_that_is_known_or_another_by_name(said: str, head: dict[str, str]) -> None:
     assert card._licence(said) == head
+
+
+@pytest.mark.parametrize(("low", "shown"), [(-0.04, "+0.0"), (-0.06, "-0.1"), (0.04, "+0.0")])
+def test_a_zero_has_no_minus_whatever_it_was_rounded_from(low: float, shown: str) -> None:
+    gain = {"points": 11.13, "ci95": [low, 22.9]}
+    assert card._gain("seen", gain).endswith(f"+11.1 points, 95 % interval {shown} to +22.9.")
+    assert report._points(gain) == f"+11.1 points, 95 % interval {shown} to +22.9"
+    assert comparison.signed(low) == tune_page.signed(low) == shown.replace("-", "−")

@@ -60,8 +60,8 @@ def here() -> Workspace:
 def keep_to_itself(workspace: Workspace) -> None:
     """No telemetry, no chatter, no file outside the workspace, whoever started the stage.
 
-    And oneDNN's kernels, which TensorFlow (2.21) uses unasked on processors with AVX-512 VNNI alone: on one without, a
-    step of the default net takes a third longer without them.
+    And oneDNN's kernels, which TensorFlow (2.21) leaves off on some processors: on an AMD EPYC with AVX2 a step of the
+    default net takes a third longer without them.
     """
     defaults = {
         "DO_NOT_TRACK": "1",
